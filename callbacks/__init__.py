@@ -1,0 +1,1 @@
+"""Things that watch a run: throughput, pictures, random state."""

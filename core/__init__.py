@@ -1,0 +1,1 @@
+"""The modules that connect configuration and training."""

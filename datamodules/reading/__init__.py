@@ -1,0 +1,1 @@
+"""Video files and frame folders behind one small interface."""
