@@ -1,1 +1,8 @@
 """Video files and frame folders behind one small interface."""
+
+from datamodules.reading.facts import VideoFacts
+from datamodules.reading.opening import open_video
+from datamodules.reading.reader import VideoReader
+from datamodules.reading.routing import choose_backend, describe_routes
+
+__all__ = ["VideoFacts", "VideoReader", "choose_backend", "describe_routes", "open_video"]

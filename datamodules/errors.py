@@ -1,0 +1,60 @@
+"""What can go wrong with data: each error names what is missing or broken, and how to go on.
+
+All of them survive pickling, because they are mostly raised in a loader's worker process.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+
+class DatasetNotFoundError(FileNotFoundError):
+    """A dataset is not, or not completely, in the folder it was asked for in.
+
+    Args:
+        dataset: Name of the dataset as its authors write it.
+        root: The folder that was searched, as the user gave it.
+        missing: Files and folders that are lacking, relative to ``root``.
+        page: Where the data can be had.
+    """
+
+    def __init__(self, dataset: str, root: str | Path, missing: Sequence[str], page: str) -> None:
+        super().__init__(
+            f"{dataset}: datamodule.root={root} lacks {', '.join(missing)}.\n"
+            f"Get the data from {page} (manual download, licence there), then set paths.data or datamodule.root."
+        )
+        self.dataset, self.root, self.missing, self.page = dataset, Path(root), tuple(missing), page
+
+    def __reduce__(self) -> tuple:
+        return type(self), (self.dataset, self.root, self.missing, self.page)
+
+
+class VideoReadError(RuntimeError):
+    """A video file or frame folder cannot be read, or not as it was described when it was indexed.
+
+    Args:
+        path: The file or folder.
+        reason: What was found, and what was expected.
+    """
+
+    def __init__(self, path: str | Path, reason: str) -> None:
+        super().__init__(f"{path}: {reason}")
+        self.path, self.reason = Path(path), reason
+
+    def __reduce__(self) -> tuple:
+        return type(self), (self.path, self.reason)
+
+
+class MissingBackendError(ImportError):
+    """A reading backend was asked for, or is needed for a file, and cannot be imported.
+
+    Args:
+        backend: Name of the backend.
+        remedy: How to get it, or what to use instead.
+    """
+
+    def __init__(self, backend: str, remedy: str) -> None:
+        super().__init__(f"the reading backend {backend!r} cannot be imported: {remedy}")
+        self.backend, self.remedy = backend, remedy
+
+    def __reduce__(self) -> tuple:
+        return type(self), (self.backend, self.remedy)
