@@ -1,0 +1,122 @@
+"""Learning-rate schedules, given as one value per optimisation step."""
+
+import logging
+import math
+
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+
+log = logging.getLogger(__name__)
+
+
+def warmup_cosine_values(
+    peak: float,
+    final: float,
+    total_steps: int,
+    *,
+    steps_per_epoch: int,
+    warmup_epochs: float = 0,
+    warmup_steps: int = 0,
+    start: float = 0.0,
+) -> list[float]:
+    """Tabulate a linear warm-up followed by half a cosine, one value per step.
+
+    With S = ``total_steps`` and W warm-up steps, the first W values run evenly from ``start`` to ``peak``, both
+    included, so the peak occurs twice; value W + i is final + (peak - final) / 2 (1 + cos(pi i / (S - W))), so
+    ``final`` itself is not reached. The table of MCG-NJU/VideoMAE and OpenGVLab/VideoMAEv2 (``cosine_scheduler``).
+
+    Args:
+        peak: Value at the end of the warm-up.
+        final: Value that the cosine approaches.
+        total_steps: S, optimisation steps of the whole training.
+        steps_per_epoch: Optimisation steps in one epoch; turns ``warmup_epochs`` into steps.
+        warmup_epochs: Length of the warm-up in epochs; fractions are rounded to a whole step.
+        warmup_steps: Length of the warm-up in steps; takes precedence over ``warmup_epochs`` when positive.
+        start: Value of the first step when there is a warm-up.
+
+    Returns:
+        S values.
+
+    Raises:
+        ValueError: Where the published schedule fails too: for ``warmup_steps`` with ``warmup_epochs`` = 0 and for a
+            warm-up that is longer than the training; also for negative ``warmup_epochs``.
+    """
+    if warmup_epochs < 0:
+        raise ValueError(f"warmup_epochs={warmup_epochs:g}: a warm-up cannot be shorter than nothing")
+    if warmup_steps > 0 and warmup_epochs == 0:
+        raise ValueError(
+            f"warmup_steps={warmup_steps} replaces the length of a warm-up and warmup_epochs={warmup_epochs} asks for "
+            "none: set warmup_epochs to any positive number, or warmup_steps to 0"
+        )
+    warmup = warmup_length(steps_per_epoch, warmup_epochs, warmup_steps)
+    if warmup > total_steps:
+        raise ValueError(f"a warm-up of {warmup} steps does not fit into a training of {total_steps} steps")
+    rise = [start + (peak - start) * (step / (warmup - 1) if warmup > 1 else 0.0) for step in range(warmup)]
+    fall = total_steps - warmup
+    return rise + [final + 0.5 * (peak - final) * (1 + math.cos(math.pi * i / fall)) for i in range(fall)]
+
+
+def warmup_length(steps_per_epoch: int, warmup_epochs: float, warmup_steps: int) -> int:
+    """Steps of the warm-up: ``warmup_steps`` when positive, else ``warmup_epochs`` epochs."""
+    return warmup_steps if warmup_steps > 0 else round(warmup_epochs * steps_per_epoch)
+
+
+def warmup_cosine(
+    optimizer: Optimizer,
+    total_steps: int,
+    steps_per_epoch: int,
+    warmup_epochs: float = 1.0,
+    warmup_steps: int = 0,
+    min_lr: float = 0.0,
+    start_lr: float = 0.0,
+) -> LambdaLR:
+    """Make a schedule that sets the learning rates before each step to the values of ``warmup_cosine_values``.
+
+    The table is made for the optimizer's own ``lr``; every parameter group follows it in proportion to the rate it
+    starts with, so that layer-wise rates (``tasks/parameter_groups.py``) keep their ratio at every step, also after
+    a resume. A training that goes on beyond the table stays at its last value. A training that ends within the warm-up
+    (one epoch of a recipe with 40 epochs of warm-up, tried out) is let through with a warning.
+
+    Args:
+        optimizer: Its default ``lr`` is the peak of the schedule.
+        total_steps: Optimisation steps of the whole training.
+        steps_per_epoch: Optimisation steps in one epoch.
+        warmup_epochs: Length of the warm-up in epochs.
+        warmup_steps: Length of the warm-up in steps; takes precedence when positive.
+        min_lr: Learning rate that the cosine approaches, for a group that starts with the optimizer's ``lr``.
+        start_lr: Learning rate of the first step, likewise.
+
+    Returns:
+        A scheduler to be stepped once after each optimisation step.
+
+    Raises:
+        ValueError: For a training without a known end, a peak of 0, and as in ``warmup_cosine_values``.
+    """
+    peak = float(optimizer.defaults["lr"])
+    if peak <= 0:
+        raise ValueError(f"optim.lr={peak:g}: a warm-up and cosine schedule needs a positive learning rate")
+    if not math.isfinite(total_steps) or total_steps < 1:
+        raise ValueError(
+            f"a cosine schedule needs to know where the training ends, got {total_steps} steps: "
+            "set trainer.max_epochs or trainer.max_steps, or scheduler=none"
+        )
+    table_steps = max(int(total_steps), warmup_length(steps_per_epoch, warmup_epochs, warmup_steps))
+    if table_steps > total_steps:
+        log.warning(
+            "scheduler: the warm-up takes %d steps and the training ends after %d, so optim.lr=%g is not reached",
+            table_steps,
+            total_steps,
+            peak,
+        )
+    values = warmup_cosine_values(
+        peak,
+        min_lr,
+        table_steps,
+        steps_per_epoch=steps_per_epoch,
+        warmup_epochs=warmup_epochs,
+        warmup_steps=warmup_steps,
+        start=start_lr,
+    )
+    # A plain function on purpose: torch would store the attributes of a callable object in the checkpoint and a
+    # resumed run of another length would silently keep the old table.
+    return LambdaLR(optimizer, lambda step: values[min(step, len(values) - 1)] / peak)
