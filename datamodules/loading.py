@@ -1,0 +1,118 @@
+"""Order of samples and position in an epoch, as functions of what a checkpoint stores."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Sampler
+
+# A visit of a sample: (epoch, index). The epoch travels with the index, so that it reaches the data set in whatever
+# process the sample is made, also in workers that live for many epochs.
+Visit = tuple[int, int]
+
+
+def seeded(*numbers: int) -> torch.Generator:
+    """Make a CPU generator whose stream is a function of ``numbers``, unrelated for other ones.
+
+    Args:
+        numbers: Integers >= 0, for example seed, epoch and index of a sample.
+    """
+    state = np.random.SeedSequence(numbers).generate_state(1, np.uint64)
+    return torch.Generator().manual_seed(int(state[0]))
+
+
+class ShardedShuffle(Sampler[Visit]):
+    """Visit each rank's share of the data in an order fixed by ``(seed, epoch)``; every rank gets equally many.
+
+    What does not divide by the number of ranks is left out, other samples in every epoch.
+
+    Args:
+        length: Number of samples of the data set.
+        seed: Seed of the run.
+        rank: Index of this process.
+        world_size: Number of processes.
+
+    Attributes:
+        epoch: Lightning sets it before every epoch.
+        position: Samples of the epoch's order, of all ranks together, that the next iteration leaves out because they
+            were visited before a restart.
+    """
+
+    def __init__(self, length: int, seed: int = 0, rank: int = 0, world_size: int = 1) -> None:
+        self.length, self.seed, self.rank, self.world_size = length, seed, rank, world_size
+        self.epoch = 0
+        self.position = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        """Samples of this rank in a whole epoch."""
+        return self.length // self.world_size
+
+    def __iter__(self) -> Iterator[Visit]:
+        order = torch.randperm(self.length, generator=seeded(self.seed, self.epoch))[: len(self) * self.world_size]
+        mine = order[self.position + self.rank :: self.world_size].tolist()
+        return iter([(self.epoch, index) for index in mine])
+
+
+class Shard(Sampler[Visit]):
+    """Visit each rank's share of the data in order, every sample exactly once over all ranks, none twice.
+
+    Unlike torch's distributed sampler it does not fill up: with 7 samples, two ranks get 4 and 3.
+
+    Args:
+        length: Number of samples of the data set.
+        rank: Index of this process.
+        world_size: Number of processes.
+    """
+
+    def __init__(self, length: int, rank: int = 0, world_size: int = 1) -> None:
+        self.indices = range(rank, length, world_size)
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __iter__(self) -> Iterator[Visit]:
+        return iter([(0, index) for index in self.indices])
+
+
+class ResumableLoader(DataLoader):
+    """A loader whose position is saved with the checkpoint; Lightning calls the two state methods.
+
+    Counts the batches that were delivered, not those that workers have made ahead. The position is kept in samples
+    over all ranks, so that a run may continue with another batch size or number of processes. An own generator seeds
+    the workers, so that making an iterator does not draw from the global stream.
+
+    Args:
+        kwargs: Arguments of ``torch.utils.data.DataLoader``, with a ``ShardedShuffle`` as ``sampler``. With another
+            sampler (Lightning's ``overfit_batches`` puts in its own) it is a plain loader that starts anew.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **{"generator": torch.Generator().manual_seed(0)} | kwargs)
+        self._visited = {"epoch": 0, "position": 0}
+        self._resume = dict(self._visited)
+
+    def __iter__(self) -> Iterator[Any]:
+        # This is a generator, so that nothing happens before the first batch is asked for: Lightning makes the
+        # iterator before it sets the epoch.
+        if not isinstance(self.sampler, ShardedShuffle):
+            yield from super().__iter__()
+            return
+        epoch, resume = self.sampler.epoch, self._resume
+        self.sampler.position = resume["position"] if resume["epoch"] == epoch else 0
+        self._resume = {"epoch": epoch, "position": 0}
+        self._visited = {"epoch": epoch, "position": self.sampler.position}
+        for batch in super().__iter__():
+            self._visited["position"] += self.batch_size * self.sampler.world_size
+            yield batch
+
+    def state_dict(self) -> dict[str, int]:
+        """The epoch, and how many samples of its order all ranks together have visited."""
+        return dict(self._visited)
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Continue at a stored position, if the next iteration is one of the same epoch."""
+        self._visited, self._resume = dict(state), dict(state)

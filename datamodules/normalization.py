@@ -1,0 +1,40 @@
+"""Named pixel statistics, and what they do to a video on the device."""
+
+import torch
+from torch import Tensor
+
+# Mean and standard deviation of pixels in [0, 1] per channel (red, green, blue). ``imagenet``: the usual values of
+# ImageNet, with which VideoMAE, VideoMAE V2 and FocusMAE were trained. ``zero_one``: what the feature extraction of
+# OpenGVLab/VideoMAEv2 feeds. ``minus_one_one``: what I3D and its family expect.
+STATISTICS = {
+    "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+    "zero_one": ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
+    "minus_one_one": ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
+}
+
+
+def statistics(name: str) -> tuple[Tensor, Tensor]:
+    """Look up mean and standard deviation, each float32 (3,).
+
+    Raises:
+        ValueError: When there are no statistics of this name.
+    """
+    if name not in STATISTICS:
+        raise ValueError(f"datamodule.normalization: expected one of {', '.join(STATISTICS)}, got {name!r}")
+    mean, std = STATISTICS[name]
+    return torch.tensor(mean), torch.tensor(std)
+
+
+def normalize(video: Tensor, mean: Tensor, std: Tensor) -> Tensor:
+    """Turn bytes into numbers of about zero mean and unit variance.
+
+    Args:
+        video: (B, 3, T, H, W) uint8.
+        mean: (3,), of pixels in [0, 1].
+        std: (3,), likewise.
+
+    Returns:
+        float32 (B, 3, T, H, W); ``result * std + mean`` lies in [0, 1].
+    """
+    mean, std = (value.to(video.device).view(3, 1, 1, 1) for value in (mean, std))
+    return video.float().div_(255).sub_(mean).div_(std)

@@ -1,0 +1,110 @@
+"""Frame indices and crop choices equal those of VideoMAE V2 and FocusMAE, as stored in the reference numbers."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from datamodules.crops import multi_scale_offsets, multi_scale_sizes
+from datamodules.frame_indices import (
+    count_starts,
+    dense_clip,
+    dense_views,
+    segment_clip,
+    segment_views,
+    strided_clip,
+    window_starts,
+)
+from tests.conftest import fixtures_root
+
+pytestmark = pytest.mark.reference
+
+# Feature extraction of VideoMAE V2 slides a window of 16 consecutive frames, per data set at another stride.
+WINDOW = 16
+WINDOW_STRIDES = {"thumos14": 4, "fineaction": 16}
+
+
+def pretraining(entry: dict) -> dict:
+    start, frames = entry["start_offset_1based"] - 1, entry["frames"]
+    choices = count_starts(frames, entry["num_frames"], entry["step"])
+    return {
+        # Upstream counts no choice where the video is too short, and then starts at its first frame.
+        "offset_choices": choices if frames >= entry["num_frames"] * entry["step"] else choices - 1,
+        "indices": strided_clip(start, frames, entry["num_frames"], entry["step"]).tolist(),
+    }
+
+
+def validation(entry: dict) -> dict:
+    return {"indices": dense_clip(entry["frames"], entry["clip_len"], entry["rate"]).tolist()}
+
+
+def dense_test(entry: dict) -> dict:
+    views = dense_views(entry["frames"], entry["clip_len"], entry["rate"], entry["segments"])
+    return {"clip_indices": views.tolist()}
+
+
+def sparse_test(entry: dict) -> dict:
+    views = segment_views(entry["frames"], entry["num_segment"], entry["test_num_segment"], entry.get("start_idx", 0))
+    return {"clip_indices": views.tolist(), "read_indices": np.sort(views, axis=None).tolist()}
+
+
+def sparse_validation(entry: dict) -> dict:
+    return {"indices": segment_clip(entry["frames"], entry["num_segment"], first=entry.get("start_idx", 0)).tolist()}
+
+
+def windows(entry: dict) -> dict:
+    return {"starts": window_starts(entry["frames"], WINDOW, WINDOW_STRIDES[entry["data_set"].lower()]).tolist()}
+
+
+KINDS = {
+    "pretrain": pretraining,
+    "validation": validation,
+    "test_dense": dense_test,
+    "test_sparse": sparse_test,
+    "rawframe_validation": sparse_validation,
+    "rawframe_test": sparse_test,
+    "tad_starts": windows,
+}
+
+
+def documents() -> list[tuple[Path, dict]]:
+    """All JSON objects among the reference numbers."""
+    found = ((path, json.loads(path.read_text())) for path in sorted(fixtures_root().rglob("*.json")))
+    return [(path, content) for path, content in found if isinstance(content, dict)]
+
+
+def frame_indices() -> list[tuple[str, dict]]:
+    """Every entry of the files that hold frame indices, with its kind."""
+    files = [content for _, content in documents() if {"pretrain", "validation"} <= set(content)]
+    return [(kind, entry) for content in files for kind, entries in content.items() for entry in entries]
+
+
+def crop_choices() -> list[dict]:
+    """Every image size for which crop choices are stored."""
+    values = [value for _, content in documents() for value in content.values()]
+    return [value for value in values if isinstance(value, dict) and "crop_wh_choices" in value]
+
+
+def test_reference_numbers_are_found() -> None:
+    assert {kind for kind, _ in frame_indices()} == set(KINDS)
+    assert crop_choices()
+
+
+def test_frame_indices_equal_upstream() -> None:
+    for kind, entry in frame_indices():
+        for key, value in KINDS[kind](entry).items():
+            assert value == entry[key], (kind, key, entry)
+
+
+def test_multi_scale_crops_equal_upstream() -> None:
+    for case in crop_choices():
+        width, height = case["image_wh"]
+        size = case["input_size"]
+        target = (size, size) if isinstance(size, int) else (size[1], size[0])
+        sizes = multi_scale_sizes(height, width, target)
+        assert [[crop_width, crop_height] for crop_height, crop_width in sizes] == case["crop_wh_choices"]
+        for crop_height, crop_width in sizes:
+            offsets = multi_scale_offsets(height, width, crop_height, crop_width)
+            expected = case["offsets_for_each_crop"][f"{crop_width}x{crop_height}"]
+            assert [[left, top] for top, left in offsets] == expected
