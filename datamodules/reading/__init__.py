@@ -2,7 +2,8 @@
 
 from datamodules.reading.facts import VideoFacts
 from datamodules.reading.opening import open_video
+from datamodules.reading.probe import probe
 from datamodules.reading.reader import VideoReader
 from datamodules.reading.routing import choose_backend, describe_routes
 
-__all__ = ["VideoFacts", "VideoReader", "choose_backend", "describe_routes", "open_video"]
+__all__ = ["VideoFacts", "VideoReader", "choose_backend", "describe_routes", "open_video", "probe"]

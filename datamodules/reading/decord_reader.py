@@ -9,7 +9,7 @@ from datamodules.reading.reader import FactsReader
 try:
     import decord
 except ImportError as error:
-    remedy = "pip install decord (Linux x86-64, Windows, macOS on Intel), or use backend=pyav"
+    remedy = "pip install decord (Linux x86-64, Windows, macOS on Intel), or use backend=auto"
     raise MissingBackendError("decord", remedy) from error
 
 
@@ -29,24 +29,25 @@ class DecordReader(FactsReader):
         super().__init__(facts)
         try:
             # One thread: the loader's workers already take one core each.
-            self.decoder = decord.VideoReader(str(facts.path), ctx=decord.cpu(0), num_threads=1)
+            self._decoder = decord.VideoReader(str(facts.path), ctx=decord.cpu(0), num_threads=1)
         except (RuntimeError, decord.DECORDError) as error:
             raise VideoReadError(facts.path, f"decord cannot open it ({first_line(error)})") from error
-        if len(self.decoder) != facts.frame_count:
+        if len(self._decoder) != facts.frame_count:
             raise VideoReadError(
-                facts.path, f"decord counts {len(self.decoder)} frames, the probe {facts.frame_count}; use backend=pyav"
+                facts.path,
+                f"decord counts {len(self._decoder)} frames, the probe {facts.frame_count}; use backend=auto",
             )
 
     def decode(self, indices: np.ndarray) -> np.ndarray:
         try:
-            return self.decoder.get_batch(indices.tolist()).asnumpy()
+            return self._decoder.get_batch(indices.tolist()).asnumpy()
         except (RuntimeError, decord.DECORDError) as error:
             reason = f"decord cannot decode frames {indices[0]} to {indices[-1]} ({first_line(error)})"
             raise VideoReadError(self.path, reason) from error
 
     def close(self) -> None:
         # decord frees the file and the decoder with the last reference; it has no method for it.
-        self.decoder = None
+        self._decoder = None
 
 
 def first_line(error: BaseException) -> str:

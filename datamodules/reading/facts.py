@@ -1,7 +1,7 @@
 """What is known about a video without decoding it."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal
@@ -20,16 +20,19 @@ class VideoFacts:
         fps: Mean frame rate in Hz.
         height: Height in pixels as displayed (after rotation).
         width: Width in pixels as displayed.
-        codec: Name of the codec (FFmpeg's) or, for a frame folder, of the image format.
-        open_gop: Some frames after a key frame in the stream are shown before it or need frames before it, so that
-            a decoder that starts at the key frame gets them wrong.
+        codec: FFmpeg's name of the codec or, for a frame folder, PIL's name of the image format.
+        container: FFmpeg's name of the container; empty for a frame folder.
+        open_gop: A decoder that starts at a key frame gets some frames wrong, because they need frames before it.
         edit_list: Some stored frames are not presented.
-        variable_frame_rate: The distance between frames varies by more than the clock's rounding.
         rotation: Clockwise turn in degrees that displays the frames upright: 0, 90, 180 or 270.
         audio_streams: Number of audio streams.
-        time_base: Seconds per tick of ``first_tick`` and ``ticks``.
+        clock: What names a decoded frame. ``pts``: its presentation time. ``dts``: the decoding time of its packet,
+            in containers that store no presentation times (AVI). ``none``: only its place in the file.
+        time_base: Seconds per tick of the clock.
         first_tick: Presentation time of the first frame.
-        ticks: Presentation time of every frame where the frame rate varies, else empty.
+        last_tick: Presentation time of the last frame.
+        ticks: The clock at every frame, in the order of presentation; empty where the frames are equally spaced.
+        keys: Where decoding can start: index of the key frame and its tick.
         runs: Frame numbers of a frame folder as ranges ``(first, stop)``; empty for a file, whose frames are
             numbered 0, 1, ...
     """
@@ -41,15 +44,23 @@ class VideoFacts:
     height: int
     width: int
     codec: str
+    container: str = ""
     open_gop: bool = False
     edit_list: bool = False
-    variable_frame_rate: bool = False
     rotation: int = 0
     audio_streams: int = 0
+    clock: Literal["pts", "dts", "none"] = "none"
     time_base: Fraction = Fraction(1)
     first_tick: int = 0
+    last_tick: int = 0
     ticks: tuple[int, ...] = ()
+    keys: tuple[tuple[int, int], ...] = ()
     runs: tuple[tuple[int, int], ...] = ()
+
+    @property
+    def variable_frame_rate(self) -> bool:
+        """Whether the distance between frames varies by more than the clock's rounding."""
+        return bool(self.ticks) and not equally_spaced(sorted(self.ticks))
 
     @property
     def frame_ids(self) -> Sequence[int]:
@@ -64,34 +75,58 @@ class VideoFacts:
         The images of a folder are taken to be numbered at ``fps``, so that a gap in the numbers is a gap in time.
         """
         if self.ticks:
-            ticks = np.asarray(self.ticks, dtype=np.int64)
+            ticks = np.sort(np.asarray(self.ticks, dtype=np.int64))  # the clock dts does not run in this order
             return (ticks - ticks[0]) * float(self.time_base)
         numbers = np.asarray(self.frame_ids, dtype=np.int64)
         return (numbers - numbers[0]) / self.fps
 
+    def index_at(self, tick: int) -> int | None:
+        """Index of the frame at a tick of the clock, or None; for files whose frames are equally spaced."""
+        spacing = (self.last_tick - self.first_tick) / max(self.frame_count - 1, 1) or 1
+        index = round((tick - self.first_tick) / spacing)
+        exact = abs(self.first_tick + index * spacing - tick) <= LARGEST_ROUNDING
+        return index if exact and 0 <= index < self.frame_count else None
+
     def to_json(self) -> dict[str, Any]:
-        """Plain values for a JSON file; ``path`` is left out, because the index knows it."""
-        values = asdict(self)
-        del values["path"]
-        return values | {"time_base": [self.time_base.numerator, self.time_base.denominator]}
+        """Plain values for a JSON file; without the path, which the index knows, and what has its default value."""
+        values = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "path"}
+        changed = {name: value for name, value in values.items() if value != DEFAULTS.get(name, MISSING)}
+        if "time_base" in changed:
+            changed["time_base"] = [self.time_base.numerator, self.time_base.denominator]
+        return changed
 
     @classmethod
     def from_json(cls, path: Path, values: Mapping[str, Any]) -> "VideoFacts":
-        """Rebuild what ``to_json`` wrote.
+        """Rebuild what ``to_json`` wrote, also after a trip through a JSON file.
 
         Raises:
-            KeyError: When a value is missing or there is one too many, as in a file of another version.
+            TypeError: When a value is missing or is one too many, as in a file of another version.
         """
-        expected = {field.name for field in fields(cls)} - {"path"}
-        if expected != set(values):
-            raise KeyError(f"expected {sorted(expected)}, got {sorted(values)}")
-        return cls(
-            path=path,
-            **{key: values[key] for key in expected - {"time_base", "ticks", "runs"}},
-            time_base=Fraction(*values["time_base"]),
-            ticks=tuple(values["ticks"]),
-            runs=tuple((first, stop) for first, stop in values["runs"]),
-        )
+        known = dict(values)
+        if "time_base" in known:
+            known["time_base"] = Fraction(*known["time_base"])
+        for name in {"ticks", "keys", "runs"} & set(known):
+            known[name] = tuple(tuple(entry) if isinstance(entry, (list, tuple)) else entry for entry in known[name])
+        return cls(path=path, **known)
+
+
+DEFAULTS = {field.name: field.default for field in fields(VideoFacts) if field.default is not MISSING}
+
+# Containers round presentation times to whole ticks: each of two times is off by up to half a tick.
+LARGEST_ROUNDING = 1
+
+# With fewer ticks per frame (AVI has one) a tick is no rounding any more, but a missing frame.
+COARSEST_ROUNDED_SPACING = 8
+
+
+def equally_spaced(ticks: Sequence[int]) -> bool:
+    """Tell whether increasing ticks are an even spacing, rounded to whole ticks."""
+    if len(ticks) < 2:
+        return True
+    even = np.linspace(ticks[0], ticks[-1], len(ticks))
+    spacing = (ticks[-1] - ticks[0]) / (len(ticks) - 1)
+    rounding = LARGEST_ROUNDING if spacing >= COARSEST_ROUNDED_SPACING else 0
+    return bool(np.abs(np.asarray(ticks, dtype=np.int64) - even).max() <= rounding)
 
 
 def ranges(numbers: Iterable[int]) -> tuple[tuple[int, int], ...]:
