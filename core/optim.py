@@ -3,6 +3,8 @@
 import logging
 from typing import Any
 
+from core.errors import ConfigError
+
 log = logging.getLogger(__name__)
 SCALED_WITH_LR = ("min_lr", "start_lr")  # absolute learning rates among the arguments of a schedule
 
@@ -26,7 +28,7 @@ def scale_to_batch(
         Config of the optimizer without ``reference_batch``, config of the schedule, and the factor.
 
     Raises:
-        ValueError: When ``reference_batch`` is not a positive whole number or ``lr`` is not a number.
+        ConfigError: When ``reference_batch`` is not a positive whole number or ``lr`` is not a number.
     """
     optim = dict(optim)
     scheduler = dict(scheduler) if scheduler is not None else None
@@ -34,12 +36,12 @@ def scale_to_batch(
     if reference is None:
         return optim, scheduler, 1.0
     if isinstance(reference, bool) or not isinstance(reference, int) or reference < 1:
-        raise ValueError(
+        raise ConfigError(
             f"optim.reference_batch: expected a positive whole number, or null for an unscaled lr, got {reference!r}"
         )
     lr = optim.get("lr")
     if isinstance(lr, bool) or not isinstance(lr, int | float):
-        raise ValueError(f"optim.lr: expected a number to scale by optim.reference_batch={reference}, got {lr!r}")
+        raise ConfigError(f"optim.lr: expected a number to scale by optim.reference_batch={reference}, got {lr!r}")
     factor = total_batch / reference
     optim["lr"] = lr * factor
     log.info("optim.lr %.3g x %d/%d = %.3g (reference_batch=%d)", lr, total_batch, reference, optim["lr"], reference)

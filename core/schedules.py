@@ -6,6 +6,8 @@ import math
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
+from core.errors import ConfigError
+
 log = logging.getLogger(__name__)
 
 
@@ -38,19 +40,19 @@ def warmup_cosine_values(
         S values.
 
     Raises:
-        ValueError: Where the published schedule fails too: for ``warmup_steps`` with ``warmup_epochs`` = 0 and for a
+        ConfigError: Where the published schedule fails too: for ``warmup_steps`` with ``warmup_epochs`` = 0 and for a
             warm-up that is longer than the training; also for negative ``warmup_epochs``.
     """
     if warmup_epochs < 0:
-        raise ValueError(f"warmup_epochs={warmup_epochs:g}: a warm-up cannot be shorter than nothing")
+        raise ConfigError(f"scheduler.warmup_epochs={warmup_epochs:g}: expected 0 or a positive number")
     if warmup_steps > 0 and warmup_epochs == 0:
-        raise ValueError(
-            f"warmup_steps={warmup_steps} replaces the length of a warm-up and warmup_epochs={warmup_epochs} asks for "
-            "none: set warmup_epochs to any positive number, or warmup_steps to 0"
+        raise ConfigError(
+            f"scheduler.warmup_steps={warmup_steps} replaces the length of a warm-up, but warmup_epochs=0 asks for none: "
+            "make warmup_epochs positive or warmup_steps 0"
         )
     warmup = warmup_length(steps_per_epoch, warmup_epochs, warmup_steps)
     if warmup > total_steps:
-        raise ValueError(f"a warm-up of {warmup} steps does not fit into a training of {total_steps} steps")
+        raise ConfigError(f"a warm-up of {warmup} steps does not fit into a training of {total_steps} steps")
     rise = [start + (peak - start) * (step / (warmup - 1) if warmup > 1 else 0.0) for step in range(warmup)]
     fall = total_steps - warmup
     return rise + [final + 0.5 * (peak - final) * (1 + math.cos(math.pi * i / fall)) for i in range(fall)]
@@ -90,13 +92,13 @@ def warmup_cosine(
         A scheduler to be stepped once after each optimisation step.
 
     Raises:
-        ValueError: For a training without a known end, a peak of 0, and as in ``warmup_cosine_values``.
+        ConfigError: For a training without a known end, a peak of 0, and as in ``warmup_cosine_values``.
     """
     peak = float(optimizer.defaults["lr"])
     if peak <= 0:
-        raise ValueError(f"optim.lr={peak:g}: a warm-up and cosine schedule needs a positive learning rate")
+        raise ConfigError(f"optim.lr={peak:g}: a warm-up and cosine schedule needs a positive learning rate")
     if not math.isfinite(total_steps) or total_steps < 1:
-        raise ValueError(
+        raise ConfigError(
             f"a cosine schedule needs to know where the training ends, got {total_steps} steps: "
             "set trainer.max_epochs or trainer.max_steps, or scheduler=none"
         )

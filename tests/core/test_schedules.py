@@ -51,7 +51,7 @@ def test_fraction_of_an_epoch_is_rounded_to_a_step():
     [
         ({"warmup_epochs": 0, "warmup_steps": 5}, "set warmup_epochs"),
         ({"warmup_epochs": 4}, "does not fit"),
-        ({"warmup_epochs": -1}, "warmup_epochs=-1"),
+        ({"warmup_epochs": -1}, "warmup_epochs=-1: expected"),
     ],
 )
 def test_a_table_that_the_published_schedule_cannot_make_is_refused(options: dict, message: str):
