@@ -3,13 +3,13 @@
 import json
 import logging
 import os
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from uuid import uuid4
 
 from rich.console import Console
 from rich.progress import Progress
@@ -66,7 +66,8 @@ def index_videos(
             stamps[path] = stamp(path)
         except OSError as error:
             broken[path] = error.strerror or str(error)
-    unknown = [path for path in stamps if index.get(key(path), (None,))[0] != stamps[path]]
+    known = {path for path in stamps if key(path) in index and index[key(path)][0] == stamps[path]}
+    unknown = [path for path in stamps if path not in known]
     if unknown:
         log.info("%d of %d videos are looked at once; what is found is kept in %s", len(unknown), len(named), file)
         threads = threads or min(os.cpu_count() or 1, MAX_THREADS)
@@ -171,15 +172,15 @@ def save(file: Path, index: Mapping[str, tuple[Stamp, VideoFacts]]) -> None:
     """Write the cache so that it appears complete or not at all."""
     videos = {path: [*stamp, facts.to_json()] for path, (stamp, facts) in index.items()}
     file.parent.mkdir(parents=True, exist_ok=True)
-    handle, partial = tempfile.mkstemp(prefix=f"{file.name}.", suffix=".part", dir=file.parent)
+    partial = file.with_name(f"{file.name}.{uuid4().hex}.part")
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
+        with partial.open("w", encoding="utf-8") as stream:
             json.dump({"version": INDEX_VERSION, "videos": videos}, stream, separators=(",", ":"))
             stream.flush()
             os.fsync(stream.fileno())
-        os.replace(partial, file)
+        partial.replace(file)
     finally:
-        Path(partial).unlink(missing_ok=True)
+        partial.unlink(missing_ok=True)
 
 
 @contextmanager

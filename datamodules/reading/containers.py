@@ -60,11 +60,12 @@ def probe_container(path: Path) -> VideoFacts:
             codec, name, time_base = stream.codec.canonical_name, container.format.name, stream.time_base
             declared, audio_streams = stream.frames, len(container.streams.audio)
         packets = list(walk(path))
-        edit_list = name == MOV and declared > len(packets) or any(not packet.shown for packet in packets)
+        edit_list = (name == MOV and declared > len(packets)) or any(not packet.shown for packet in packets)
         check_complete(path, name, declared, packets)
         timeline = presented(path, name, packets)
     except (av.FFmpegError, OSError, UnicodeDecodeError, ValueError) as error:
-        raise VideoReadError(path, f"it cannot be read as a video ({error})") from error
+        message = getattr(error, "strerror", None) or error  # FFmpeg's errors repeat the path in their full text
+        raise VideoReadError(path, f"it cannot be read as a video ({message})") from error
     ticks = sorted(timeline.ticks)
     if not ticks:
         raise VideoReadError(path, "it has a video stream, but no key frame")

@@ -1,5 +1,7 @@
 """Video files through decord (dmlc/decord), the fastest backend to open and read short clips."""
 
+import re
+
 import numpy as np
 
 from datamodules.errors import MissingBackendError, VideoReadError
@@ -9,7 +11,7 @@ from datamodules.reading.reader import FactsReader
 try:
     import decord
 except ImportError as error:
-    remedy = "pip install decord (Linux x86-64, Windows, macOS on Intel), or use backend=auto"
+    remedy = "pip install decord (Linux x86-64, Windows, macOS on Intel), or use backend=pyav"
     raise MissingBackendError("decord", remedy) from error
 
 
@@ -50,6 +52,11 @@ class DecordReader(FactsReader):
         self._decoder = None
 
 
+# [07:41:56] /github/workspace/src/video/video_reader.cc:151: Check failed: ...
+ORIGIN = re.compile(r"^\[[\d:]+\] \S+:\d+: ")
+
+
 def first_line(error: BaseException) -> str:
-    """Message of an error of decord without the C++ stack trace below it."""
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    """Message of an error of decord without its place in the C++ sources and the stack trace below it."""
+    lines = str(error).strip().splitlines()
+    return ORIGIN.sub("", lines[0]) if lines else type(error).__name__

@@ -47,8 +47,8 @@ class PyAVReader(FactsReader):
             except (av.FFmpegError, OSError) as error:
                 self._stop()
                 raise VideoReadError(self.path, f"frame {index} cannot be decoded ({error})") from error
-            if frame.is_corrupt:
-                raise VideoReadError(self.path, f"frame {index} is damaged")
+            if index < self._sound_from:
+                raise VideoReadError(self.path, f"frame {index} is damaged, or refers to one that is")
             pixels = np.rot90(frame.to_ndarray(format="rgb24"), -self.facts.rotation // DEGREES_OF_QUARTER_TURN)
             if pixels.shape != frames.shape[1:]:
                 expected, found = (f"{width}x{height}" for height, width in (frames.shape[1:3], pixels.shape[:2]))
@@ -73,7 +73,8 @@ class PyAVReader(FactsReader):
     def _stop(self) -> None:
         """Forget the running decoder, so that the next frame is looked for from a key frame."""
         self._running: Iterator[tuple[int, VideoFrame]] = iter(())
-        self._next = self.frame_count
+        self._next = self.frame_count  # no frame before this one is still to come
+        self._sound_from = 0  # frames before this one may show what is left of a damaged frame
 
     def _find(self, index: int) -> VideoFrame:
         """Decode on until frame ``index`` comes, from a key frame if it lies behind or a key frame lies between."""
@@ -82,6 +83,9 @@ class PyAVReader(FactsReader):
             self._start(key)
         for number, frame in self._running:
             self._next = number + 1
+            if frame.is_corrupt:
+                behind = bisect_right(self._starts, number)
+                self._sound_from = self._starts[behind] if behind < len(self._starts) else self.frame_count
             if number == index:
                 return frame
             if number > index:
@@ -94,7 +98,7 @@ class PyAVReader(FactsReader):
             running = self._decode_from(earlier)
             first = next(running, None)
             if first is not None and first[0] == self._starts[earlier]:
-                self._running, self._next = chain([first], running), first[0]
+                self._running, self._next, self._sound_from = chain([first], running), first[0], 0
                 return
         raise VideoReadError(self.path, f"no key frame at or before frame {self._starts[key]} can be decoded")
 

@@ -34,7 +34,7 @@ class TorchCodecReader(FactsReader):
             raise VideoReadError(facts.path, f"torchcodec cannot open it ({error})") from error
         if len(self._decoder) != facts.frame_count:
             found = f"torchcodec counts {len(self._decoder)} frames, the probe {facts.frame_count}"
-            raise VideoReadError(facts.path, f"{found}; use backend=auto")
+            raise VideoReadError(facts.path, f"{found}; use backend=pyav")
 
     def decode(self, indices: np.ndarray) -> np.ndarray:
         try:
