@@ -1,0 +1,86 @@
+"""Positional tables of token sequences: sinusoids over the flattened index, and resizing from one token grid to another."""
+
+import math
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from torch import Tensor
+
+MAX_PERIOD = 10_000.0  # base of the wavelengths; Vaswani et al. (2017), section 3.5
+
+
+def sinusoid_table(num_positions: int, dim: int) -> Tensor:
+    """Make the sinusoidal table of a one-dimensional sequence.
+
+    Entry ``[n, j]`` is the sine (even j) or cosine (odd j) of ``n / 10000 ** (2 * floor(j / 2) / dim)``: Vaswani et al.,
+    "Attention Is All You Need" (2017), section 3.5. VideoMAE applies it to the flattened token index, so that the table
+    knows nothing of rows, columns and time. Angles are computed in double precision and rounded once: in single
+    precision the angle of a late token is off by 1e-4.
+
+    Args:
+        num_positions: Length N of the sequence.
+        dim: Token width D; may be odd.
+
+    Returns:
+        (1, N, D) float32.
+    """
+    frequency = MAX_PERIOD ** (-2.0 * (np.arange(dim) // 2) / dim)
+    angle = np.arange(num_positions)[:, None] * frequency
+    table = np.where(np.arange(dim) % 2 == 0, np.sin(angle), np.cos(angle))
+    return torch.tensor(table, dtype=torch.float32).unsqueeze(0)
+
+
+def grid_table(grid: tuple[int, int, int], dim: int, pretraining_grid: tuple[int, int, int] | None = None) -> Tensor:
+    """Make the sinusoidal table of a token grid, at will by resizing the table of the grid a model was pretrained on.
+
+    The flattened index of a place depends on the grid, so a table made anew for another grid gives each place the code
+    of an unrelated one. Published code makes it anew even where it means to interpolate (OpenGVLab/VideoMAEv2#58).
+
+    Args:
+        grid: Tokens along time, rows and columns of the model, ``(T', H', W')``.
+        dim: Token width D.
+        pretraining_grid: Grid whose table is made and resized to ``grid``; None makes the table for ``grid`` itself.
+
+    Returns:
+        (1, N, D) float32 with N = T' * H' * W'.
+    """
+    source = tuple(pretraining_grid or grid)
+    return interpolate_positions(sinusoid_table(math.prod(source), dim), source, tuple(grid))
+
+
+def interpolate_positions(
+    table: Tensor, source_grid: tuple[int, int, int], target_grid: tuple[int, int, int]
+) -> Tensor:
+    """Resize a positional table from one token grid to another.
+
+    Bicubic over rows and columns within each time slice, then linear over time, both without aligned corners, as the
+    fine-tuning code of OpenGVLab/VideoMAEv2 does. An axis that keeps its size is left as it is.
+
+    Args:
+        table: (1, N, D) with N the number of tokens of ``source_grid``.
+        source_grid: ``(T', H', W')`` the table was made for.
+        target_grid: ``(T', H', W')`` wanted.
+
+    Returns:
+        (1, N', D) with N' the number of tokens of ``target_grid``; its dtype is that of ``table``.
+
+    Raises:
+        ValueError: When ``table`` has not one row per token of ``source_grid``.
+    """
+    if table.shape[1] != math.prod(source_grid):
+        raise ValueError(
+            f"a positional table of {table.shape[1]} rows does not fit the grid {tuple(source_grid)}, "
+            f"which has {math.prod(source_grid)} tokens"
+        )
+    (source_time, *source_plane), (target_time, *target_plane) = source_grid, target_grid
+    if source_plane != target_plane:
+        planes = rearrange(table, "1 (t h w) d -> t d h w", t=source_time, h=source_plane[0])
+        planes = F.interpolate(planes, size=tuple(target_plane), mode="bicubic", align_corners=False)
+        table = rearrange(planes, "t d h w -> 1 (t h w) d")
+    if source_time != target_time:
+        lines = rearrange(table, "1 (t n) d -> n d t", t=source_time)
+        lines = F.interpolate(lines, size=target_time, mode="linear", align_corners=False)
+        table = rearrange(lines, "n d t -> 1 (t n) d")
+    return table
