@@ -47,7 +47,7 @@ def warmup_cosine_values(
         raise ConfigError(f"scheduler.warmup_epochs={warmup_epochs:g}: expected 0 or a positive number")
     if warmup_steps > 0 and warmup_epochs == 0:
         raise ConfigError(
-            f"scheduler.warmup_steps={warmup_steps} replaces the length of a warm-up, but warmup_epochs=0 asks for none: "
+            f"scheduler.warmup_steps={warmup_steps} replaces the length of a warm-up and warmup_epochs is 0: "
             "make warmup_epochs positive or warmup_steps 0"
         )
     warmup = warmup_length(steps_per_epoch, warmup_epochs, warmup_steps)
