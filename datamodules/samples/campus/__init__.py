@@ -1,0 +1,1 @@
+"""A small campus, its people and the cameras that watch it: the world behind the ShanghaiTech sample."""
