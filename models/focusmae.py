@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from models.masked_autoencoder import MaskedAutoencoder, initialise_linear
 from models.masking import count_visible, gather_tokens, mask_from_visible, sample_visible, split_tokens
 from models.region_prior import Regions, no_regions, region_prior
-from models.vit import Block
+from models.transformer import Block
 
 SAMPLER_NORM_EPS = 1e-5  # of AdaMAE's sampler, torch's default, unlike the encoder's
 
@@ -19,9 +19,9 @@ class FocusMAE(MaskedAutoencoder):
     wgcban/adamae) plus a constant on the sampler's logits in candidate regions. With sampler s, tokens x and region
     prior P, visible tokens are drawn without replacement from softmax(s(x) + b P), always the same number of them.
 
-    Paper and code differ in the sign of b. The paper masks candidate regions more, so that the model has to predict what
-    matters; the published code adds the bonus to the probability of being visible, which masks them less: with a bonus of
-    2 and 18 % of the tokens in regions, 59 % of these stay visible and 11 % of the others. ``focus`` chooses.
+    Paper and code differ in the sign of b. The paper masks candidate regions more, so that the model has to predict
+    what matters; the published code raises the probability of being visible, which masks them less: with b = 2 and 18 %
+    of the tokens in regions, 59 % of these stay visible and 11 % of the others. ``focus`` chooses.
 
     State-dict names are those of the published code, the sampler under ``encoder``. The defaults are its ViT-B of width
     768 (folder FocusMAE_v1); `MaskedAutoencoder` describes the arguments not listed here.
@@ -75,9 +75,7 @@ class FocusMAE(MaskedAutoencoder):
         if focus not in ("mask", "visible"):
             raise ValueError(f"focus: expected 'mask' or 'visible', got {focus!r}")
         if delta < 0:
-            raise ValueError(
-                f"delta: expected a number from 0, got {delta}; focus decides between more and less visible"
-            )
+            raise ValueError(f"delta: expected at least 0, got {delta}; the direction is chosen by focus")
         super().__init__(
             num_frames=num_frames,
             image_size=image_size,
@@ -108,30 +106,18 @@ class FocusMAE(MaskedAutoencoder):
             "frames": prior_frames,
             "soft": soft_prior,
         }
-        self.region_prior(no_regions(1, num_frames))  # a wrong choice fails here rather than at the first batch
+        self.mark_regions(no_regions(1, num_frames))  # a wrong choice fails here rather than at the first batch
         self.sampler_positions = sampler_positions
         sampler = Block(dim, sampler_num_heads, qkv_bias=False, dropout=sampler_dropout, norm_eps=SAMPLER_NORM_EPS)
         self.encoder.pos_embed_probs = nn.Parameter(torch.zeros(1, self.num_tokens, dim))
         self.encoder.get_token_probs = nn.Sequential(sampler, nn.Linear(dim, 1)).apply(initialise_linear)
 
-    def region_prior(self, regions: Regions) -> Tensor:
+    def mark_regions(self, regions: Regions) -> Tensor:
         """Mark the tokens of candidate regions: (B, N) float32 in [0, 1]."""
         return region_prior(regions, self.grid, self.image_size, self.tubelet[0], **self.prior_settings)
 
-    def sampler_logits(self, video: Tensor, tokens: Tensor | None = None) -> Tensor:
-        """Score the tokens of clips, before any bonus.
-
-        Args:
-            video: (B, 3, T, H, W), normalised.
-            tokens: (B, N, D) embedded tokens with positions, where they are at hand.
-
-        Returns:
-            (B, N) float32.
-        """
-        if not self.sampler_positions:
-            tokens = self.encoder.patch_embed(video)
-        elif tokens is None:
-            tokens = self.encoder.embed(video)
+    def sampler_logits(self, tokens: Tensor) -> Tensor:
+        """Score embedded tokens (B, N, D): logits (B, N) float32 of being drawn as visible, before any bonus."""
         scored = self.encoder.get_token_probs(tokens + self.encoder.pos_embed_probs.to(tokens.dtype))
         return scored.squeeze(-1).float()
 
@@ -160,16 +146,17 @@ class FocusMAE(MaskedAutoencoder):
         Raises:
             ValueError: When clips, noise or regions have another size than expected, or a mask is not usable.
         """
-        noise = self.check_noise(video, noise)
         if prior is None:
-            prior = self.region_prior(
-                no_regions(len(video), self.num_frames, video.device) if regions is None else regions
-            )
-        tokens = self.encoder.embed(video)
-        log_probability = F.log_softmax(self.sampler_logits(video, tokens) + self.bonus * prior.float(), dim=1)
+            if regions is None:
+                regions = no_regions(len(video), self.num_frames, video.device)
+            prior = self.mark_regions(regions)
+        embedded = self.encoder.patch_embed(video)
+        tokens = self.encoder.add_positions(embedded)
+        logits = self.sampler_logits(tokens if self.sampler_positions else embedded)
+        log_probability = F.log_softmax(logits + self.bonus * prior.float(), dim=1)
         num_visible = self.num_visible
         if encoder_mask is None:
-            drawn = sample_visible(log_probability, noise, num_visible)
+            drawn = sample_visible(log_probability, self.draw_noise(video, noise), num_visible)
             encoder_mask = mask_from_visible(drawn, self.num_tokens)
         else:
             num_visible = count_visible(encoder_mask, self.num_tokens, "encoder_mask")

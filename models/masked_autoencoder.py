@@ -1,6 +1,7 @@
 """Masked autoencoders of video: VideoMAE, and VideoMAE V2 with its second mask for the decoder."""
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +20,8 @@ from models.masking import (
 from models.positions import grid_table
 from models.reconstruction import CHANNELS
 from models.region_prior import Regions
-from models.vit import INIT_STD, NORM_EPS, BlockStack, VisionTransformer
+from models.transformer import NORM_EPS, BlockStack
+from models.vit import INIT_STD, VisionTransformer
 
 
 def initialise_linear(module: nn.Module) -> None:
@@ -39,7 +41,7 @@ class PixelDecoder(nn.Module):
         **blocks: Settings of the `BlockStack`.
     """
 
-    def __init__(self, dim: int, num_outputs: int, **blocks) -> None:
+    def __init__(self, dim: int, num_outputs: int, **blocks: Any) -> None:
         super().__init__()
         self.blocks = BlockStack(dim=dim, **blocks)
         self.norm = nn.LayerNorm(dim, eps=NORM_EPS)
@@ -53,10 +55,11 @@ class PixelDecoder(nn.Module):
 class MaskedAutoencoder(nn.Module):
     """Predict the hidden cubes of a clip from the visible ones.
 
-    VideoMAE (Tong et al., 2022, arXiv 2203.12602; MCG-NJU/VideoMAE): an encoder sees the tokens a mask leaves visible, a
-    narrow decoder predicts all hidden ones. VideoMAE V2 (Wang et al., 2023, arXiv 2303.16727; OpenGVLab/VideoMAEv2) gives
-    the decoder a mask of its own, so that it predicts every second token only; of these, the ones that were hidden from
-    the encoder count. State-dict names are theirs. Hidden tokens are never embedded. The defaults are VideoMAE ViT-B.
+    VideoMAE (Tong et al., 2022, arXiv 2203.12602; MCG-NJU/VideoMAE): an encoder sees the tokens a mask leaves visible,
+    a narrow decoder predicts all hidden ones. VideoMAE V2 (Wang et al., 2023, arXiv 2303.16727; OpenGVLab/VideoMAEv2)
+    gives the decoder a mask of its own, so that it predicts every second token only; of these, the ones that were
+    hidden from the encoder count. State-dict names are theirs. Hidden tokens are never embedded. The defaults are
+    VideoMAE ViT-B.
 
     Args:
         num_frames: T, frames per clip.
@@ -75,7 +78,7 @@ class MaskedAutoencoder(nn.Module):
         layer_scale_init: Initial value of the learned scale of each branch; None or 0 for none.
         drop_path_rate: Probability of dropping a branch of the last block, in encoder and decoder alike.
         positions: Of the encoder, ``sinusoid`` or ``learned``; the decoder's are always sinusoids.
-        pretraining_grid: Grid whose sinusoid tables are interpolated to the grid of this model; see `VisionTransformer`.
+        pretraining_grid: Grid whose sinusoid tables are interpolated to this model's; see `VisionTransformer`.
         mask: What is hidden from the encoder: ``tube`` (the same places in every time slice) or ``random`` tokens.
         mask_ratio: Share of tokens hidden from the encoder.
         decoder_mask: None decodes exactly the hidden tokens; ``running_cell`` leaves a moving pattern undecoded.
@@ -151,9 +154,8 @@ class MaskedAutoencoder(nn.Module):
         self.num_tokens = math.prod(self.grid)
         self.encoder_to_decoder = nn.Linear(dim, decoder_dim, bias=False)
         self.mask_token = nn.Parameter(torch.zeros(1, 1, decoder_dim))
-        self.register_buffer(
-            "decoder_positions", grid_table(self.grid, decoder_dim, pretraining_grid), persistent=False
-        )
+        decoder_positions = grid_table(self.grid, decoder_dim, pretraining_grid)
+        self.register_buffer("decoder_positions", decoder_positions, persistent=False)
         self.decoder = PixelDecoder(
             dim=decoder_dim,
             num_outputs=CHANNELS * math.prod(self.tubelet),
@@ -204,12 +206,13 @@ class MaskedAutoencoder(nn.Module):
 
         Returns:
             ``prediction`` (B, M, P) of the decoded cubes, channel fastest; ``index`` (B, M) int64, the token of each;
-            ``counted`` (B, M) bool, those that were hidden from the encoder; ``hidden`` (B, N) bool, the encoder's mask.
+            ``counted`` (B, M) bool, those that were hidden from the encoder; ``hidden`` (B, N) bool, the mask.
 
         Raises:
             ValueError: When clips or noise have another size than expected, or a mask is not usable.
         """
-        noise = self.check_noise(video, noise)
+        if encoder_mask is None or (decoder_mask is None and self.decoder_mask is not None):
+            noise = self.draw_noise(video, noise)
         num_visible, num_decoded = self.num_visible, self.num_decoded
         if encoder_mask is not None:
             num_visible = count_visible(encoder_mask, self.num_tokens, "encoder_mask")
@@ -250,8 +253,8 @@ class MaskedAutoencoder(nn.Module):
         queries = self.mask_token.to(tokens.dtype) + positions[decoded]
         return self.decoder(torch.cat((tokens + positions[visible], queries), dim=1), decoded.shape[1])
 
-    def check_noise(self, video: Tensor, noise: Tensor | None) -> Tensor:
-        """Draw the noise of the masks of clips (B, 3, T, H, W) where none is given, else check its shape."""
+    def draw_noise(self, video: Tensor, noise: Tensor | None) -> Tensor:
+        """Draw the noise (B, ``noise_size``) that masks are made of, or take the one given if its shape is right."""
         if noise is None:
             return torch.rand(len(video), self.noise_size, device=video.device)
         if tuple(noise.shape) != (len(video), self.noise_size):

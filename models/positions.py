@@ -1,4 +1,4 @@
-"""Positional tables of token sequences: sinusoids over the flattened index, and resizing from one token grid to another."""
+"""Positional tables of token sequences: sinusoids over the flattened index, and resizing between token grids."""
 
 import math
 
@@ -14,9 +14,9 @@ MAX_PERIOD = 10_000.0  # base of the wavelengths; Vaswani et al. (2017), section
 def sinusoid_table(num_positions: int, dim: int) -> Tensor:
     """Make the sinusoidal table of a one-dimensional sequence.
 
-    Entry ``[n, j]`` is the sine (even j) or cosine (odd j) of ``n / 10000 ** (2 * floor(j / 2) / dim)``: Vaswani et al.,
-    "Attention Is All You Need" (2017), section 3.5. VideoMAE applies it to the flattened token index, so that the table
-    knows nothing of rows, columns and time. Angles are computed in double precision and rounded once: in single
+    Entry ``[n, j]`` is the sine (even j) or cosine (odd j) of ``n / 10000 ** (2 * floor(j / 2) / dim)``: Vaswani et
+    al., "Attention Is All You Need" (2017), section 3.5. VideoMAE applies it to the flattened token index, so that the
+    table knows nothing of rows, columns and time. Angles are computed in double precision and rounded once: in single
     precision the angle of a late token is off by 1e-4.
 
     Args:

@@ -145,7 +145,8 @@ def reconstruction_loss(errors: Tensor, counted: Tensor) -> Tensor:
 def sampling_loss(log_probability: Tensor, errors: Tensor, index: Tensor, counted: Tensor | None = None) -> Tensor:
     """Teach a token sampler to keep visible what is hard to predict.
 
-    AdaMAE (Bandara et al., 2023), as in wgcban/adamae and sbasu276/FocusMAE: the average over hidden tokens of -log p * error, where the error is a constant reward and no gradient flows through it.
+    AdaMAE (Bandara et al., 2023), as in wgcban/adamae and sbasu276/FocusMAE: the average over hidden tokens of
+    -log p * error, where the error is a constant reward and no gradient flows through it.
 
     Args:
         log_probability: (B, N) log of the probability of each token to be drawn as visible.

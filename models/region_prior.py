@@ -9,7 +9,7 @@ from torch import Tensor
 # Rounding of coordinates in single precision, in pixels: a token whose centre lies on the edge of a box is inside.
 EDGE_SLACK = 1e-4
 
-# What FocusMAE's generator assumes (sbasu276/FocusMAE, published code): the pixels it sees and the frames boxes refer to.
+# What the published code (sbasu276/FocusMAE) assumes, in pixels: what the model sees, and what boxes refer to.
 UPSTREAM_INPUT_SIZE = 224.0
 UPSTREAM_FRAME_WIDTH = 360.0
 UPSTREAM_FRAME_HEIGHT = 480.0
@@ -67,10 +67,10 @@ def region_prior(
     """Mark the tokens that lie in candidate regions.
 
     ``geometric``: a token is marked when the centre of its patch lies in an inflated box. ``upstream`` repeats the
-    published code (sbasu276/FocusMAE) with its faults, for parity only: x is compared with the row of a patch and y with
-    its column; boxes are rescaled as if frames were 360 wide and 480 high and the model saw 224x224 pixels, and cut to
-    integers; the point tested is the centre of the patch before. It expects boxes in pixels of the stored frame, before
-    any crop.
+    published code (sbasu276/FocusMAE) with its faults, for parity only: x is compared with the row of a patch and y
+    with its column; boxes are rescaled as if frames were 360 wide and 480 high and the model saw 224x224 pixels, and
+    cut to integers; the point tested is the centre of the patch before. It expects boxes in pixels of the stored frame,
+    before any crop.
 
     Args:
         regions: Candidate regions of the clips.

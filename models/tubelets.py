@@ -8,9 +8,9 @@ from torch import Tensor, nn
 class TubeletEmbedding(nn.Module):
     """Project non-overlapping tubelets of a clip to tokens, time slowest and width fastest.
 
-    Arnab et al., "ViViT" (2021), section 3.2. The weights have the names and shapes of VideoMAE, a 3-D convolution whose
-    kernel is its stride; the projection is computed as a linear map of the tubelets' pixels, which is the same sum and
-    lets masked pretraining embed one token in ten instead of embedding all and dropping nine.
+    Arnab et al., "ViViT" (2021), section 3.2. The weights have the names and shapes of VideoMAE, a 3-D convolution
+    whose kernel is its stride; the projection is computed as a linear map of the tubelets' pixels, which is the same
+    sum and lets masked pretraining embed one token in ten instead of embedding all and dropping nine.
 
     Args:
         size: Clip size ``(T, H, W)`` in frames and pixels.

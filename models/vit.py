@@ -3,181 +3,13 @@
 import math
 
 import torch
-import torch.nn.functional as F
-from einops import rearrange
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from models.positions import grid_table
+from models.transformer import NORM_EPS, BlockStack
 from models.tubelets import TubeletEmbedding
 
-NORM_EPS = 1e-6
 INIT_STD = 0.02
-MAX_LOG_SCALE = math.log(100.0)  # bound of the learned temperature; Liu et al., "Swin Transformer V2" (2022), 3.2
-
-
-class DropPath(nn.Module):
-    """Drop a residual branch for whole samples and scale it up for the others (Huang et al., 2016).
-
-    Args:
-        rate: Probability of dropping, in [0, 1).
-    """
-
-    def __init__(self, rate: float) -> None:
-        super().__init__()
-        if not 0.0 <= rate < 1.0:
-            raise ValueError(f"drop path rate must lie in [0, 1), found {rate}")
-        self.rate = rate
-
-    def forward(self, branch: Tensor) -> Tensor:
-        """Drop samples of ``branch`` (B, ...) in training mode; return it unchanged in evaluation mode."""
-        if not self.training or self.rate == 0.0:
-            return branch
-        keep = branch.new_empty(len(branch), *[1] * (branch.ndim - 1)).bernoulli_(1.0 - self.rate)
-        return branch * keep / (1.0 - self.rate)
-
-
-class Attention(nn.Module):
-    """Multi-head self-attention with biases for query and value but none for key, as in BEiT and VideoMAE.
-
-    A bias on the key adds the same number to all logits of a query, which the softmax takes out again.
-
-    Args:
-        dim: Token width D.
-        num_heads: Heads; must divide ``dim``.
-        qkv_bias: Whether query and value have a bias.
-        cosine: Compare directions instead of dot products, with one learned temperature per head, limited to 100
-            (Liu et al., "Swin Transformer V2", 2022, section 3.2).
-        dropout: Dropout of the output.
-        attention_dropout: Dropout of the attention weights.
-
-    Raises:
-        ValueError: When ``num_heads`` does not divide ``dim``.
-    """
-
-    def __init__(
-        self,
-        dim: int,
-        num_heads: int,
-        qkv_bias: bool = True,
-        cosine: bool = False,
-        dropout: float = 0.0,
-        attention_dropout: float = 0.0,
-    ) -> None:
-        super().__init__()
-        if dim % num_heads:
-            raise ValueError(f"token width {dim} cannot be split into {num_heads} heads: choose a multiple")
-        self.num_heads = num_heads
-        self.attention_dropout = attention_dropout
-        self.qkv = nn.Linear(dim, 3 * dim, bias=False)
-        self.q_bias = nn.Parameter(torch.zeros(dim)) if qkv_bias else None
-        self.v_bias = nn.Parameter(torch.zeros(dim)) if qkv_bias else None
-        self.scale = nn.Parameter(torch.full((num_heads, 1, 1), math.log(10.0))) if cosine else None
-        self.proj = nn.Linear(dim, dim)
-        self.proj_drop = nn.Dropout(dropout)
-
-    def forward(self, tokens: Tensor) -> Tensor:
-        """Mix tokens (B, N, D) -> (B, N, D)."""
-        bias = None
-        if self.q_bias is not None:
-            bias = torch.cat((self.q_bias, torch.zeros_like(self.q_bias), self.v_bias))
-        qkv = F.linear(tokens, self.qkv.weight, bias)
-        q, k, v = rearrange(qkv, "b n (three heads d) -> three b heads n d", three=3, heads=self.num_heads).unbind(0)
-        temperature = None  # the default of scaled_dot_product_attention, one over the root of the head width
-        if self.scale is not None:
-            q = F.normalize(q, dim=-1) * self.scale.clamp(max=MAX_LOG_SCALE).exp().to(q.dtype)
-            k = F.normalize(k, dim=-1)
-            temperature = 1.0
-        dropout = self.attention_dropout if self.training else 0.0
-        mixed = F.scaled_dot_product_attention(q, k.to(q.dtype), v, dropout_p=dropout, scale=temperature)
-        return self.proj_drop(self.proj(rearrange(mixed, "b heads n d -> b n (heads d)")))
-
-
-class FeedForward(nn.Module):
-    """Two linear layers with an exact GELU between them; dropout after the second only."""
-
-    def __init__(self, dim: int, hidden_dim: int, dropout: float = 0.0) -> None:
-        super().__init__()
-        self.fc1 = nn.Linear(dim, hidden_dim)
-        self.fc2 = nn.Linear(hidden_dim, dim)
-        self.drop = nn.Dropout(dropout)
-
-    def forward(self, tokens: Tensor) -> Tensor:
-        """Transform tokens (B, N, D) -> (B, N, D), each by itself."""
-        return self.drop(self.fc2(F.gelu(self.fc1(tokens))))
-
-
-class Block(nn.Module):
-    """Pre-norm transformer block: attention, then feed-forward, each added to its input.
-
-    Args:
-        dim: Token width D.
-        num_heads: Attention heads.
-        mlp_ratio: Width of the feed-forward layer over D; the product is rounded down.
-        qkv_bias: See `Attention`.
-        cosine_attention: See `Attention`.
-        layer_scale_init: Initial value of the learned scale of both branches; None or 0 for none.
-        drop_path_rate: Probability of dropping a branch of a sample.
-        dropout: Dropout at the end of both branches.
-        attention_dropout: Dropout of the attention weights.
-        norm_eps: Epsilon of the layer norms.
-    """
-
-    def __init__(
-        self,
-        dim: int,
-        num_heads: int,
-        mlp_ratio: float = 4.0,
-        qkv_bias: bool = True,
-        cosine_attention: bool = False,
-        layer_scale_init: float | None = None,
-        drop_path_rate: float = 0.0,
-        dropout: float = 0.0,
-        attention_dropout: float = 0.0,
-        norm_eps: float = NORM_EPS,
-    ) -> None:
-        super().__init__()
-        self.norm1 = nn.LayerNorm(dim, eps=norm_eps)
-        self.attn = Attention(dim, num_heads, qkv_bias, cosine_attention, dropout, attention_dropout)
-        self.norm2 = nn.LayerNorm(dim, eps=norm_eps)
-        self.mlp = FeedForward(dim, int(dim * mlp_ratio), dropout)
-        self.drop_path = DropPath(drop_path_rate)
-        self.gamma_1 = nn.Parameter(torch.full((dim,), layer_scale_init)) if layer_scale_init else None
-        self.gamma_2 = nn.Parameter(torch.full((dim,), layer_scale_init)) if layer_scale_init else None
-
-    def forward(self, tokens: Tensor) -> Tensor:
-        """Transform tokens (B, N, D) -> (B, N, D)."""
-        mixed = self.attn(self.norm1(tokens))
-        tokens = tokens + self.drop_path(mixed if self.gamma_1 is None else self.gamma_1 * mixed)
-        transformed = self.mlp(self.norm2(tokens))
-        return tokens + self.drop_path(transformed if self.gamma_2 is None else self.gamma_2 * transformed)
-
-
-class BlockStack(nn.ModuleList):
-    """Blocks applied one after the other, with drop path rising linearly from 0 to the rate of the last.
-
-    Args:
-        depth: Number of blocks.
-        drop_path_rate: Drop path of the last block.
-        activation_checkpointing: Recompute activations in the backward pass: less memory, about a third more time.
-        **settings: Settings of every `Block`.
-    """
-
-    def __init__(
-        self, depth: int, drop_path_rate: float = 0.0, activation_checkpointing: bool = False, **settings
-    ) -> None:
-        last = max(1, depth - 1)
-        super().__init__(Block(drop_path_rate=drop_path_rate * i / last, **settings) for i in range(depth))
-        self.activation_checkpointing = activation_checkpointing
-
-    def forward(self, tokens: Tensor) -> Tensor:
-        """Transform tokens (B, N, D) -> (B, N, D)."""
-        for block in self:
-            if self.activation_checkpointing and torch.is_grad_enabled():
-                tokens = checkpoint(block, tokens, use_reentrant=False)
-            else:
-                tokens = block(tokens)
-        return tokens
 
 
 class VisionTransformer(nn.Module):
@@ -302,7 +134,10 @@ class VisionTransformer(nn.Module):
         Returns:
             Tokens (B, M, D).
         """
-        tokens = self.patch_embed(video, index)
+        return self.add_positions(self.patch_embed(video, index), index)
+
+    def add_positions(self, tokens: Tensor, index: Tensor | None = None) -> Tensor:
+        """Add their positions to tokens (B, M, D) that are the ones at ``index`` (B, M) int64, or all in order."""
         positions = self.pos_embed if index is None else self.pos_embed[0][index]
         return self.pos_drop(tokens + positions.to(tokens.dtype))
 
@@ -330,6 +165,6 @@ class VisionTransformer(nn.Module):
         return tokens[:, 0] if self.pooling == "first" else tokens
 
     def forward(self, video: Tensor) -> Tensor:
-        """Classify clips (B, 3, T, H, W): logits (B, K), or what `forward_features` returns when there are no classes."""
+        """Classify clips (B, 3, T, H, W): logits (B, K), or the features where there are no classes."""
         features = self.forward_features(video)
         return self.head(self.head_drop(features)) if isinstance(self.head, nn.Linear) else features
