@@ -4,10 +4,10 @@ import json
 
 import pytest
 import torch
-from torch import nn
 
 from tasks.parameter_groups import layer_id, parameter_groups
 from tests.conftest import fixtures_root
+from tests.module_with import module_with
 
 pytestmark = pytest.mark.reference
 
@@ -21,20 +21,6 @@ def group_lists() -> dict[str, dict]:
         for key, entry in content.items()
         if isinstance(entry, dict) and "parameters" in entry and "lr_scale" in entry["parameters"][0]
     }
-
-
-def module_with(shapes: dict[str, list[int]]) -> nn.Module:
-    """A module whose parameters have exactly these names and shapes."""
-    root = nn.Module()
-    for name, shape in shapes.items():
-        *path, leaf = name.split(".")
-        module = root
-        for part in path:
-            if not hasattr(module, part):
-                module.add_module(part, nn.Module())
-            module = getattr(module, part)
-        module.register_parameter(leaf, nn.Parameter(torch.zeros(shape)))
-    return root
 
 
 def test_groups_equal_the_published_ones():
