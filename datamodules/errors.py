@@ -33,15 +33,17 @@ class VideoReadError(RuntimeError):
 
     Args:
         path: The file or folder.
-        reason: What was found, and what was expected.
+        reason: What was found, and what was expected. Without it, ``path`` is the whole message: torch re-raises what
+            happened in a loader's worker as ``type(error)(text)``, where the text holds both.
     """
 
-    def __init__(self, path: str | Path, reason: str) -> None:
-        super().__init__(f"{path}: {reason}")
-        self.path, self.reason = Path(path), reason
+    def __init__(self, path: str | Path, reason: str | None = None) -> None:
+        super().__init__(str(path) if reason is None else f"{path}: {reason}")
+        self.path = None if reason is None else Path(path)
+        self.reason = str(path) if reason is None else reason
 
     def __reduce__(self) -> tuple:
-        return type(self), (self.path, self.reason)
+        return type(self), (self.reason,) if self.path is None else (self.path, self.reason)
 
 
 class MissingBackendError(ImportError):
@@ -49,12 +51,13 @@ class MissingBackendError(ImportError):
 
     Args:
         backend: Name of the backend.
-        remedy: How to get it, or what to use instead.
+        remedy: How to get it, or what to use instead. Without it, ``backend`` is the whole message, as above.
     """
 
-    def __init__(self, backend: str, remedy: str) -> None:
-        super().__init__(f"the reading backend {backend!r} cannot be imported: {remedy}")
-        self.backend, self.remedy = backend, remedy
+    def __init__(self, backend: str, remedy: str | None = None) -> None:
+        super().__init__(backend if remedy is None else f"the reading backend {backend!r} cannot be imported: {remedy}")
+        self.backend = None if remedy is None else backend
+        self.remedy = backend if remedy is None else remedy
 
     def __reduce__(self) -> tuple:
-        return type(self), (self.backend, self.remedy)
+        return type(self), (self.remedy,) if self.backend is None else (self.backend, self.remedy)

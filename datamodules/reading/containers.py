@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 import av
+from av.stream import Disposition
 from av.video.stream import VideoStream
 
 from datamodules.errors import VideoReadError
@@ -112,7 +113,7 @@ def video_stream(container: av.container.InputContainer, path: Path) -> VideoStr
         VideoReadError: When there is none; the cover picture of a piece of music is none.
     """
     stream = container.streams.best("video")
-    if stream is None or av.stream.Disposition.attached_pic in stream.disposition:
+    if stream is None or Disposition.attached_pic in stream.disposition:
         kinds = sorted({stream.type for stream in container.streams}) or ["nothing"]
         raise VideoReadError(path, f"expected a video stream, found {', '.join(kinds)} only")
     # The loader's workers already take one core each.

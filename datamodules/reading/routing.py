@@ -14,51 +14,67 @@ EXACT_CONTAINERS = frozenset({"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "avi"}
 EXACT_CODECS = frozenset({"h264", "hevc", "mjpeg", "mpeg4", "vp9"})
 
 
-def route(facts: VideoFacts) -> tuple[str, str]:
-    """Choose the backend of a video, and say why it is not decord.
+def why_inexact(facts: VideoFacts, backend: str) -> str:
+    """Say why a backend may return other frames than were asked for; empty when it is exact, as PyAV always is.
 
-    Returns:
-        Name of the backend (``frames`` for a frame folder), and the reason; it is empty for decord and frame folders.
+    torchcodec is also wrong on intra refresh, which the probe does not tell from an open GOP, where it is exact.
     """
-    if facts.kind == "frames":
-        return "frames", ""
+    if facts.kind == "frames" or backend == "pyav":
+        return ""
     reasons = {
-        f"{facts.codec.upper()}": facts.codec not in EXACT_CODECS,
         f"container {facts.container}": facts.container not in EXACT_CONTAINERS,
-        "open GOP": facts.open_gop,
-        "edit list": facts.edit_list,
         "no presentation times": facts.clock != "pts",
-        "decord not installed": find_spec("decord") is None,
     }
-    reason = next((reason for reason, applies in reasons.items() if applies), "")
-    return ("pyav" if reason else "decord"), reason
+    if backend == "decord":
+        reasons |= {
+            facts.codec.upper(): facts.codec not in EXACT_CODECS,
+            "open GOP": facts.open_gop,
+            "edit list": facts.edit_list,
+        }
+    return next((reason for reason, applies in reasons.items() if applies), "")
 
 
-def choose_backend(facts: VideoFacts, backend: str = "auto") -> str:
-    """Name the backend that will read a video.
+def route(facts: VideoFacts, backend: str = "auto") -> tuple[str, str]:
+    """Choose the backend of a video, and say what there is to say about the choice.
 
     Args:
         facts: What the probe found out about it.
-        backend: ``auto`` for the fastest that is exact on it, or the one that must be used for video files; a frame
-            folder is read as one in any case.
+        backend: ``auto`` for decord where it is exact and PyAV elsewhere, or the one that must be used for video files;
+            a frame folder is read as one in any case.
+
+    Returns:
+        Name of the backend, ``frames`` for a frame folder; and why it is not decord (``auto``), or why it may return
+        wrong frames (a backend that was asked for), else an empty string.
 
     Raises:
         ValueError: When there is no backend of this name.
     """
     if backend not in ("auto", *BACKENDS):
         raise ValueError(f"backend: expected one of auto, {', '.join(BACKENDS)}, got {backend!r}")
-    return route(facts)[0] if backend == "auto" or facts.kind == "frames" else backend
+    if facts.kind == "frames":
+        return "frames", ""
+    if backend != "auto":
+        reason = why_inexact(facts, backend)
+        return backend, f"may be wrong: {reason}" if reason else ""
+    reason = why_inexact(facts, "decord") or ("" if find_spec("decord") else "decord not installed")
+    return ("pyav" if reason else "decord"), reason
+
+
+def choose_backend(facts: VideoFacts, backend: str = "auto") -> str:
+    """Name the backend that will read a video; see ``route``."""
+    return route(facts, backend)[0]
 
 
 def describe_routes(facts: Iterable[VideoFacts], backend: str = "auto") -> str:
     """Count what is read with which backend, for the log: ``24 videos: decord 20, pyav 4 (open GOP 3, AV1 1)``."""
     chosen: dict[str, Counter[str]] = defaultdict(Counter)
     for video in facts:
-        reason = route(video)[1] if backend == "auto" else ""
-        chosen[choose_backend(video, backend)][reason] += 1
+        name, reason = route(video, backend)
+        chosen[name][reason] += 1
+    counts = {name: sum(reasons.values()) for name, reasons in chosen.items()}
     parts = []
-    for name, reasons in sorted(chosen.items(), key=lambda item: -sum(item[1].values())):
-        why = ", ".join(f"{reason} {count}" for reason, count in reasons.most_common() if reason)
-        parts.append(f"{name} {sum(reasons.values())}" + (f" ({why})" if why else ""))
-    total = sum(sum(reasons.values()) for reasons in chosen.values())
-    return f"{total} video{'s' if total != 1 else ''}: {', '.join(parts) or 'nothing to read'}"
+    for name in sorted(counts, key=counts.__getitem__, reverse=True):
+        why = ", ".join(f"{reason} {count}" for reason, count in chosen[name].most_common() if reason)
+        parts.append(f"{name} {counts[name]}" + (f" ({why})" if why else ""))
+    total = sum(counts.values())
+    return f"{total} video{'' if total == 1 else 's'}: {', '.join(parts) or 'nothing to read'}"
