@@ -15,8 +15,8 @@ from models.positions import interpolate_positions
 
 Grid = tuple[int, int, int]
 POSITIONS = re.compile(r"(?:^|\.)pos_embed(?:_probs)?$")
-ENCODER_WIDTHS = {384: "S", 768: "B", 1024: "L", 1280: "H", 1408: "g"}  # the builders of OpenGVLab/VideoMAEv2
-FOCUSMAE_CONFIGS = {384: "focusmae_root", 768: "focusmae_v1"}  # two generations of sbasu276/FocusMAE share a model name
+SIZES = {384: "s", 768: "b", 1024: "l", 1280: "h", 1408: "g"}  # widths of the builders of OpenGVLab/VideoMAEv2
+FOCUSMAE_CONFIGS = {384: "focusmae_vit_b_384", 768: "focusmae_vit_b"}  # both generations call themselves base
 
 
 def load_pretrained(model: nn.Module, path: str | Path, *, source_grid: Grid | None = None) -> LoadReport:
@@ -184,7 +184,9 @@ def _advice(weights: Weights, own: Mapping[str, Tensor], report: LoadReport) -> 
     if _width(own) is None:
         return "The model is no video transformer, it has no patch_embed.proj.weight: load into the part that is one."
     if _width(theirs) != _width(own):
-        return f"The weights have width {_width(theirs)}, the model {_width(own)}: choose {_config(weights)}."
+        return (
+            f"The weights have width {_width(theirs)}, the model {_width(own)}: build it with {_config(weights, own)}."
+        )
     if weights.layout == "encoder" and _part(own, *PRETRAINING_ONLY):
         return "The file holds an encoder alone: load it with load_pretrained(model.encoder, path)."
     for side in ("encoder", "decoder"):
@@ -212,9 +214,14 @@ def _depth(tensors: Iterable[str], side: str) -> int:
     return len({match[1] for name in tensors if (match := re.match(rf"{prefix}blocks\.(\d+)\.", name))})
 
 
-def _config(weights: Weights) -> str:
-    """The config that the weights were made with, as far as their width and parts tell."""
-    width = _width(weights.tensors)
-    if weights.has_sampler and width in FOCUSMAE_CONFIGS:
+def _config(weights: Weights, own: Iterable[str]) -> str:
+    """The setting that builds a model of the kind at hand with the width of the weights, where there is one."""
+    width, pretraining = _width(weights.tensors), bool(_part(own, *PRETRAINING_ONLY))
+    if pretraining and weights.has_sampler and width in FOCUSMAE_CONFIGS:
         return f"model={FOCUSMAE_CONFIGS[width]}"
-    return f"a ViT-{ENCODER_WIDTHS[width]}" if width in ENCODER_WIDTHS else "a model of that width"
+    if width not in SIZES:
+        return f"dim={width}"
+    size = SIZES[width]
+    if not pretraining:
+        return f"model=vit_{size}"
+    return f"model=videomae_v2_vit_{size}" + ("" if size == "g" else f" or model=videomae_vit_{size}")

@@ -270,12 +270,28 @@ def test_one_other_shape_is_an_error_that_shows_both(tmp_path: Path):
     assert re.search(r"shape differs +encoder_to_decoder\.weight +8x32 +16x32\n", message)
 
 
-@pytest.mark.parametrize(("theirs", "ours", "config"), [(384, 768, "focusmae_root"), (768, 384, "focusmae_v1")])
-def test_other_generation_of_focusmae_is_named(theirs: int, ours: int, config: str, tmp_path: Path):
-    source, target = focusmae(dim=theirs, depth=1, decoder_depth=1), focusmae(dim=ours, depth=1, decoder_depth=1)
-    path = saved(source.state_dict(), tmp_path)
-    message = assert_unchanged(target, lambda: load_pretrained(target, path), f"choose model={config}")
-    assert f"width {theirs}, the model {ours}" in message
+SHALLOW = {"depth": 1, "decoder_depth": 1}
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "config"),
+    [
+        (lambda: focusmae(384, **SHALLOW), lambda: focusmae(768, **SHALLOW), "model=focusmae_vit_b_384"),
+        (lambda: focusmae(768, **SHALLOW), lambda: focusmae(384, **SHALLOW), "model=focusmae_vit_b"),
+        (lambda: focusmae(384, **SHALLOW), lambda: encoder(768, depth=1), "model=vit_s"),
+        (lambda: videomae(768, **SHALLOW), videomae, "model=videomae_v2_vit_b or model=videomae_vit_b"),
+        (lambda: videomae(1408, **SHALLOW), videomae, "model=videomae_v2_vit_g"),
+        (lambda: encoder(1024, depth=1), encoder, "model=vit_l"),
+        (lambda: encoder(64), encoder, "dim=64"),
+    ],
+)
+def test_weights_of_another_width_name_the_config_that_fits(source, target, config: str, repository, tmp_path: Path):
+    weights, model = source(), target()
+    path = saved(weights.state_dict(), tmp_path)
+    message = assert_unchanged(model, lambda: load_pretrained(model, path), "nothing was copied")
+    assert message.endswith(f"build it with {config}.")
+    for name in re.findall(r"model=(\w+)", config):
+        assert (repository / "conf" / "model" / f"{name}.yaml").is_file()
 
 
 @pytest.mark.parametrize(
