@@ -49,7 +49,7 @@ def test_encoders_have_the_published_number_of_parameters() -> None:
 
 
 def builders(kind: str) -> list[tuple[str, dict]]:
-    """Published builders with their shapes: of fine-tuning models (``depth``) or pretraining ones (``encoder_depth``)."""
+    """Published builders and their shapes: fine-tuning models have a ``depth``, pretraining an ``encoder_depth``."""
     files = [content for _, content in documents() if isinstance(content, dict)]
     entries = [(name, entry) for content in files for name, entry in content.items() if isinstance(entry, dict)]
     return some([(name, entry) for name, entry in entries if "non_block" in entry and kind in entry], "shape lists")
@@ -103,13 +103,11 @@ def test_every_published_autoencoder_has_a_config_of_the_same_shapes(repository:
     configs = model_configs(repository, "models.masked_autoencoder.MaskedAutoencoder")
     for name, entry in builders("encoder_depth"):
         others, encoder, decoder = entry["non_block"], entry["encoder_block_0"], entry["decoder_block_0"]
-        (width,) = encoder["mlp.fc1.bias"]
+        patch, (width,) = others["encoder.patch_embed.proj.weight"], encoder["mlp.fc1.bias"]
         matching = [
             config
             for config in configs
-            if fits(
-                config, others["encoder.patch_embed.proj.weight"], feed_forward_width(encoder), entry["encoder_depth"]
-            )
+            if fits(config, patch, width, entry["encoder_depth"])
             and config.decoder_dim == others["mask_token"][-1]
             and config.decoder_depth == entry["decoder_depth"]
             and config.decoder_num_heads == entry["decoder_heads"]
