@@ -59,6 +59,11 @@ class VideoRegions:
         return self.boxes[found], self.scores[found]
 
 
+NOTHING = VideoRegions(
+    np.zeros(0, np.int64), np.zeros(1, np.int64), np.zeros((0, 4), np.float32), np.zeros(0, np.float32)
+)
+
+
 @dataclass(frozen=True)
 class Detections:
     """One entry of a region file: the boxes of one image.

@@ -1,0 +1,166 @@
+"""The data set of clips: one sample is one visit of a video, with all the clips that are made of it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from datamodules.crops import View
+from datamodules.frame_indices import count_starts, count_timed_starts, even_starts, strided_clip, timed_clip
+from datamodules.loading import Visit, seeded
+from datamodules.reading import VideoFacts, open_video
+from datamodules.regions import NOTHING, VideoRegions
+from datamodules.transforms import ClipTransform, channels_first, transform_boxes, transform_clip
+
+UNKNOWN = -1  # label of a frame of which nothing is said
+
+
+@dataclass(frozen=True)
+class Source:
+    """A video, or a part of one, of which clips are made.
+
+    Attributes:
+        name: What it is called in batches.
+        facts: What is known about the file or frame folder.
+        first: Index of the first frame that may be used.
+        count: Number of frames that may be used.
+        labels: int64 (facts.frame_count,), 1 anomalous, 0 normal; None where nothing is known.
+        regions: Candidate boxes by frame number.
+    """
+
+    name: str
+    facts: VideoFacts
+    first: int
+    count: int
+    labels: np.ndarray | None = None
+    regions: VideoRegions = NOTHING
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """Which clips are made of a video.
+
+    Attributes:
+        num_frames: T, frames of a clip.
+        frame_step: Distance of two frames; not used when ``step_s`` is given.
+        step_s: Seconds between two frames, by the presentation times of the video.
+        clips_per_video: K, clips of one visit of a video; they share its decoding.
+        repeat: Visits of every video in an epoch.
+        random: Draw the starts of the clips; otherwise they are spread evenly over the video.
+    """
+
+    num_frames: int = 16
+    frame_step: int = 2
+    step_s: float | None = None
+    clips_per_video: int = 1
+    repeat: int = 1
+    random: bool = True
+
+    def clips(self, source: Source, generator: torch.Generator) -> np.ndarray:
+        """Choose the frames of the clips of one visit: int64 (K, T), indices into the video."""
+        if self.step_s is None:
+            num_starts = count_starts(source.count, self.num_frames, self.frame_step)
+        else:
+            times = source.facts.times()[source.first : source.first + source.count]
+            num_starts = count_timed_starts(times, self.num_frames, self.step_s)
+        if self.random:
+            starts = torch.randint(num_starts, (self.clips_per_video,), generator=generator).tolist()
+        else:
+            starts = even_starts(num_starts, self.clips_per_video).tolist()
+        if self.step_s is None:
+            clips = [strided_clip(start, source.count, self.num_frames, self.frame_step) for start in starts]
+        else:
+            clips = [timed_clip(start, times, self.num_frames, self.step_s) for start in starts]
+        return source.first + np.stack(clips)
+
+
+class Clips(Dataset[dict[str, Any]]):
+    """Clips of videos; what is random about a sample is a function of ``(seed, epoch, index)`` alone.
+
+    Args:
+        sources: The videos.
+        sampling: Which clips are made of them.
+        transform: Crop, resizing and flip, drawn for each clip.
+        seed: Seed of the run.
+        backend: How videos are read: ``auto`` or the name of a backend.
+    """
+
+    def __init__(
+        self, sources: Sequence[Source], sampling: Sampling, transform: ClipTransform, seed: int, backend: str = "auto"
+    ) -> None:
+        self.sources, self.sampling, self.transform = list(sources), sampling, transform
+        self.seed, self.backend = seed, backend
+
+    def __len__(self) -> int:
+        """Number of visits in an epoch."""
+        return len(self.sources) * self.sampling.repeat
+
+    def __getitem__(self, visit: Visit | int) -> dict[str, Any]:
+        """Make the clips of one visit of a video.
+
+        Args:
+            visit: (epoch, index), or the index alone for epoch 0.
+
+        Returns:
+            The keys of a batch (see ``collate_clips``) for B = K clips; boxes are a list of (R_t, 4) and (R_t,) per
+            clip and frame.
+        """
+        epoch, index = visit if isinstance(visit, tuple) else (0, visit)
+        source = self.sources[index // self.sampling.repeat]
+        generator = seeded(self.seed, epoch, index)
+        clips = self.sampling.clips(source, generator)
+        needed, place = np.unique(clips, return_inverse=True)
+        with open_video(source.facts, self.backend) as reader:
+            frames = reader.read(needed)
+        numbers = np.asarray(source.facts.frame_ids, dtype=np.int64)[clips]
+        labels = np.full(clips.shape, UNKNOWN, dtype=np.int64) if source.labels is None else source.labels[clips]
+        videos, boxes = [], []
+        for clip_place, clip_numbers in zip(place.reshape(clips.shape), numbers, strict=True):
+            views = self.transform.views(*frames.shape[1:3], generator)
+            videos.append(transform_clip(channels_first(frames[clip_place]), views).transpose(0, 1))
+            boxes.append(clip_boxes(source.regions, clip_numbers, views))
+        return {
+            "video": torch.stack(videos),
+            "name": [source.name] * len(clips),
+            "frames": torch.from_numpy(numbers),
+            "index": index * len(clips) + torch.arange(len(clips)),
+            "label": torch.from_numpy(labels),
+            "boxes": boxes,
+        }
+
+
+def clip_boxes(regions: VideoRegions, frames: np.ndarray, views: list[View]) -> list[tuple[Tensor, Tensor]]:
+    """Look up the boxes of the frames of a clip and let them follow the pixels: per frame boxes (R, 4), scores (R,)."""
+    found = []
+    for frame in frames:
+        boxes, scores = (torch.from_numpy(values) for values in regions.at(int(frame)))
+        moved, kept = transform_boxes(boxes, views)
+        found.append((moved[kept], scores[kept]))
+    return found
+
+
+def collate_clips(samples: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Join the clips of several visits to a batch.
+
+    Returns:
+        ``video`` uint8 (B, 3, T, H, W), ``name`` list of B, ``frames`` int64 (B, T), ``index`` int64 (B,), ``label``
+        int64 (B, T), ``boxes`` float32 (B, T, R, 4), ``box_scores`` float32 (B, T, R), ``box_count`` int64 (B, T). R is
+        the largest number of boxes of a frame in the batch, at least 1; rows from ``box_count`` on are 0.
+    """
+    batch: dict[str, Any] = {
+        key: torch.cat([sample[key] for sample in samples]) for key in ("video", "frames", "index", "label")
+    }
+    batch["name"] = [name for sample in samples for name in sample["name"]]
+    clips = [clip for sample in samples for clip in sample["boxes"]]
+    count = torch.tensor([[len(boxes) for boxes, _ in clip] for clip in clips])
+    shape = (*count.shape, max(int(count.max()), 1))
+    batch["boxes"], batch["box_scores"], batch["box_count"] = torch.zeros(*shape, 4), torch.zeros(shape), count
+    for b, clip in enumerate(clips):
+        for t, (boxes, scores) in enumerate(clip):
+            batch["boxes"][b, t, : len(boxes)] = boxes
+            batch["box_scores"][b, t, : len(boxes)] = scores
+    return batch

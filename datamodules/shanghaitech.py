@@ -1,0 +1,101 @@
+"""ShanghaiTech Campus: surveillance videos of 13 scenes, normal in training, with labelled anomalies in testing."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from datamodules.errors import DatasetNotFoundError
+from datamodules.listing import Listed, read_list
+from datamodules.reading import VideoFacts
+from datamodules.videos import Videos
+
+PAGE = "https://svip-lab.github.io/dataset/campus_dataset.html"
+
+
+class LabelFileError(ValueError):
+    """A file of frame labels does not fit its video.
+
+    Args:
+        path: The file.
+        reason: What was found, and what was expected.
+    """
+
+    def __init__(self, path: str | Path, reason: str) -> None:
+        super().__init__(f"{path}: {reason}")
+        self.path, self.reason = Path(path), reason
+
+    def __reduce__(self) -> tuple:
+        return type(self), (self.path, self.reason)
+
+
+class ShanghaiTech(Videos):
+    """Clips of the ShanghaiTech Campus data set (Liu et al., Future Frame Prediction for Anomaly Detection, 2018).
+
+    Official layout: ``training/videos/01_001.avi`` (330 videos, normal), ``testing/frames/01_0014/000.jpg`` (107
+    folders) and ``testing/test_frame_mask/01_0014.npy`` (a label per frame). 856 x 480 pixels, 24 frames per second.
+
+    ``fit`` trains and validates on the training videos, parted by ``val_fraction``; ``test`` and ``predict`` visit the
+    testing split, whose ``label`` comes from the masks. Everything else, the arguments included, is as in ``Videos``;
+    ``list_file`` chooses among the training videos, with paths relative to ``root``.
+
+    Raises:
+        DatasetNotFoundError: When parts of the layout are missing.
+        LabelFileError: When a mask has another number of frames than its video.
+    """
+
+    usual_fps = 24.0
+
+    def training_videos(self) -> list[Listed]:
+        self.require("training/videos")
+        if self.hparams.list_file is not None:
+            videos = read_list(Path(self.hparams.list_file), self.root)
+            return [replace(video, name=Path(video.name).name) for video in videos]
+        videos = sorted((self.root / "training" / "videos").glob("*.avi"))
+        if not videos:
+            raise DatasetNotFoundError("ShanghaiTech Campus", self.root, ["training/videos/*.avi"], PAGE)
+        return [Listed(video.stem, video) for video in videos]
+
+    def evaluation_videos(self) -> list[Listed]:
+        self.require("testing/frames", "testing/test_frame_mask")
+        videos = sorted(path for path in (self.root / "testing" / "frames").iterdir() if path.is_dir())
+        masks = [f"testing/test_frame_mask/{video.name}.npy" for video in videos]
+        missing = [mask for mask in masks if not (self.root / mask).is_file()]
+        if missing or not videos:
+            raise DatasetNotFoundError("ShanghaiTech Campus", self.root, missing or ["testing/frames/*/"], PAGE)
+        return [Listed(video.name, video) for video in videos]
+
+    def labels(self, video: Listed, facts: VideoFacts) -> np.ndarray | None:
+        if video.path.parent != self.root / "testing" / "frames":
+            return None
+        return read_mask(self.root / "testing" / "test_frame_mask" / f"{video.path.name}.npy", facts.frame_count)
+
+    def require(self, *parts: str) -> None:
+        """Refuse a root that lacks parts of the layout."""
+        missing = [part for part in parts if not (self.root / part).is_dir()]
+        if missing:
+            raise DatasetNotFoundError("ShanghaiTech Campus", self.root, missing, PAGE)
+
+
+def read_mask(path: Path, frame_count: int) -> np.ndarray:
+    """Read the frame labels of a test video.
+
+    Args:
+        path: File with (N,) or (1, N) zeros and ones of any type of number.
+        frame_count: N, frames of the video.
+
+    Returns:
+        int64 (N,), 1 anomalous, 0 normal.
+
+    Raises:
+        LabelFileError: When the file is no such array, or N is another one.
+    """
+    try:
+        mask = np.load(path, allow_pickle=False)
+    except ValueError as error:
+        raise LabelFileError(path, f"is no array of labels ({error})") from error
+    if mask.shape not in ((frame_count,), (1, frame_count)):
+        raise LabelFileError(path, f"has shape {mask.shape}, expected ({frame_count},) as the video's frames")
+    if mask.dtype.kind not in "buif" or not np.isin(mask, (0, 1)).all():
+        raise LabelFileError(path, f"holds other values ({mask.dtype}) than 0 (normal) and 1 (anomalous)")
+    return mask.reshape(-1).astype(np.int64)

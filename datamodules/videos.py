@@ -1,0 +1,292 @@
+"""Clips of any folder of videos, and what all datamodules of videos have in common."""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from lightning import LightningDataModule
+from torch.utils.data import DataLoader
+
+from datamodules.clips import Clips, Sampling, Source, collate_clips
+from datamodules.errors import VideoReadError
+from datamodules.listing import Listed, find_videos, read_list
+from datamodules.loading import ResumableLoader, Shard, ShardedShuffle, seeded
+from datamodules.normalization import normalize, statistics
+from datamodules.reading import VideoFacts, describe_routes
+from datamodules.regions import NOTHING, VideoRegions, read_regions
+from datamodules.samples import shanghaitech as sample
+from datamodules.transforms import ClipTransform
+from datamodules.video_index import index_videos
+
+log = logging.getLogger(__name__)
+
+SAMPLE = "sample"
+AUTO = "auto"
+SAMPLE_FOLDER = "shanghaitech_sample"  # below datamodule.cache
+REGIONS = "regions"  # where the region files of a data set are expected, below its root
+
+
+class Videos(LightningDataModule):
+    """Clips of the videos and frame folders below a folder, or of those that a list file names.
+
+    Batches (B = ``batch_size * clips_per_video`` clips): ``video`` uint8 (B, 3, T, H, W), float32 and normalised once
+    it is on the device, then with ``mean`` and ``std`` (3,); ``name`` list[str]; ``frames`` int64 (B, T), frame
+    numbers; ``index`` int64 (B,), position of the clip in its split; ``label`` int64 (B, T), 1 anomalous, 0 normal, -1
+    unknown (here always); ``boxes`` (B, T, R, 4), xyxy in pixels of the clip, ``box_scores`` (B, T, R), ``box_count``
+    int64 (B, T), rows from there on are padding.
+
+    ``fit`` trains on the videos without the held-out share and validates on that; ``test`` and ``predict`` visit all
+    videos. Training clips start at random frames, evaluation clips at fixed ones.
+
+    Args:
+        root: Folder of videos (mp4, avi, ...) and of folders of numbered images, searched in depth; ``sample`` makes
+            and uses a small generated data set.
+        list_file: File that names the videos, one per line (``datamodules.listing.read_list``), with paths relative to
+            ``root``; None for all videos below ``root``.
+        cache: Folder for what may be deleted: the index of the videos, and the sample.
+        num_frames: T, frames of a clip.
+        frame_step: Distance of two frames of a clip.
+        step_s: Distance of two frames of a clip in seconds; takes the place of ``frame_step`` unless None.
+        clips_per_video: Clips of one visit of a training video; they share its decoding (repeated sampling).
+        eval_clips: Clips of a video in validation, test and prediction, spread evenly over it.
+        repeat: Visits of every training video in an epoch.
+        image_size: Height and width of a clip in pixels, or one number for both.
+        resize: How frames are brought to size before they are cropped: ``none``, ``short_side`` or ``squash``.
+        crop: What is cut out of training clips: ``multi_scale``, ``random_resized``, ``center`` or ``none``
+            (``datamodules.transforms.ClipTransform``). Evaluation takes the centre, or the whole frame for ``none``.
+        flip: Probability of mirroring a training clip.
+        normalization: Statistics of the pixels: ``imagenet``, ``zero_one`` or ``minus_one_one``.
+        regions: Candidate regions of a detector (``datamodules.regions.read_regions``), a file or a folder, absolute or
+            relative to ``root``; ``auto`` takes the folder ``regions`` of ``root`` if there is one; None for no boxes.
+        reader: ``auto`` reads each video with the fastest backend that is exact on it; or the name of one.
+        fps_of_frames: Frame rate in Hz of frame folders, used by ``step_s``; None for that of the data set, else 25.
+        batch_size: Videos per step and device; a batch has ``clips_per_video`` times as many clips.
+        num_workers: Loader processes per device; the samples do not depend on it.
+        seed: Decides which videos are held out, and with epoch and index what is drawn.
+        val_fraction: Share of the training videos that is held out for validation, rounded, at least one; 0 validates
+            on the training videos themselves.
+
+    Raises:
+        ValueError: When an option is out of its range.
+    """
+
+    provides = ("video", "mean", "std", "name", "frames", "index", "label", "boxes", "box_scores", "box_count")
+    usual_fps = 25.0
+
+    def __init__(
+        self,
+        root: str = SAMPLE,
+        list_file: str | None = None,
+        cache: str = "data",
+        num_frames: int = 16,
+        frame_step: int = 2,
+        step_s: float | None = None,
+        clips_per_video: int = 1,
+        eval_clips: int = 1,
+        repeat: int = 1,
+        image_size: int | tuple[int, int] = 224,
+        resize: Literal["none", "short_side", "squash"] = "none",
+        crop: Literal["multi_scale", "random_resized", "center", "none"] = "multi_scale",
+        flip: float = 0.0,
+        normalization: Literal["imagenet", "zero_one", "minus_one_one"] = "imagenet",
+        regions: str | None = AUTO,
+        reader: Literal["auto", "decord", "torchcodec", "pyav"] = "auto",
+        fps_of_frames: float | None = None,
+        batch_size: int = 8,
+        num_workers: int = 2,
+        seed: int = 0,
+        val_fraction: float = 0.1,
+    ) -> None:
+        super().__init__()
+        self.save_hyperparameters(logger=False)
+        for name in ("num_frames", "frame_step", "clips_per_video", "eval_clips", "repeat", "batch_size"):
+            if self.hparams[name] < 1:
+                raise ValueError(f"datamodule.{name}: expected at least 1, got {self.hparams[name]}")
+        for name in ("step_s", "fps_of_frames"):
+            if self.hparams[name] is not None and not self.hparams[name] > 0:
+                raise ValueError(f"datamodule.{name}: expected a positive number, got {self.hparams[name]}")
+        if not 0 <= val_fraction < 1:
+            raise ValueError(f"datamodule.val_fraction: expected a share in [0, 1), got {val_fraction}")
+        size = (image_size, image_size) if isinstance(image_size, int) else tuple(image_size)
+        self.train_transform = ClipTransform(size, resize, crop, flip)
+        self.eval_transform = ClipTransform(size, resize, "none" if crop == "none" else "center")
+        self.mean, self.std = statistics(normalization)
+        self.train_data: Clips | None = None
+        self.val_data: Clips | None = None
+        self.eval_data: Clips | None = None
+
+    def prepare_data(self) -> None:
+        """Make the sample if it is asked for, check that the data are there, and fill the index of the videos."""
+        if self.hparams.root == SAMPLE:
+            made = sample.generate(self.root)
+            log.warning(
+                "datamodule.root=sample: this is NOT %s but a small GENERATED sample, in %s; no number from it is a "
+                "result. For real data: datamodule.root=<folder>",
+                type(self).__name__,
+                made,
+            )
+        training = self.trainer is None or self.trainer.training or self.trainer.validating
+        self.index(self.training_videos() if training else self.evaluation_videos())
+
+    def setup(self, stage: str | None = None) -> None:
+        """Build the data sets of ``fit`` (training and validation), ``validate``, ``test`` or ``predict``."""
+        if stage in ("fit", "validate", None) and self.val_data is None:
+            train, val = self.split(self.sources(self.training_videos()))
+            self.train_data = self.clips(train, self.train_transform, random=True)
+            self.val_data = self.clips(val, self.eval_transform, random=False)
+        if stage in ("test", "predict", None) and self.eval_data is None:
+            self.eval_data = self.clips(self.sources(self.evaluation_videos()), self.eval_transform, random=False)
+
+    def train_dataloader(self) -> DataLoader:
+        sampler = ShardedShuffle(len(self.train_data), self.hparams.seed, *self.place())
+        self.check_shard(len(sampler), self.hparams.batch_size, "training")
+        return ResumableLoader(sampler=sampler, drop_last=True, **self.loading(self.train_data))
+
+    def val_dataloader(self) -> DataLoader:
+        return self.eval_loader(self.val_data, "validation")
+
+    def test_dataloader(self) -> DataLoader:
+        return self.eval_loader(self.eval_data, "test")
+
+    def predict_dataloader(self) -> DataLoader:
+        return self.eval_loader(self.eval_data, "prediction")
+
+    def on_after_batch_transfer(self, batch: dict[str, Any], dataloader_idx: int) -> dict[str, Any]:
+        """Normalise ``video`` where it now is, and add ``mean`` and ``std``."""
+        mean, std = (value.to(batch["video"].device) for value in (self.mean, self.std))
+        return batch | {"video": normalize(batch["video"], mean, std), "mean": mean, "std": std}
+
+    # What a data set with a layout of its own overrides.
+
+    def training_videos(self) -> list[Listed]:
+        """Find the videos of training and validation.
+
+        Raises:
+            FileNotFoundError: When the folder or the list does not exist, or has no videos.
+        """
+        root = self.root / "training" / "videos" if self.hparams.root == SAMPLE else self.root
+        if not root.exists():
+            raise FileNotFoundError(f"datamodule.root={root} does not exist; expected a folder of videos")
+        if self.hparams.list_file is not None:
+            return read_list(Path(self.hparams.list_file), root)
+        videos = find_videos(root)
+        if not videos:
+            raise FileNotFoundError(
+                f"datamodule.root={root} holds no videos; expected files such as .mp4 or .avi, or folders of numbered "
+                "images such as 000.jpg"
+            )
+        return videos
+
+    def evaluation_videos(self) -> list[Listed]:
+        """Find the videos of test and prediction."""
+        return self.training_videos()
+
+    def labels(self, video: Listed, facts: VideoFacts) -> np.ndarray | None:
+        """Labels of the frames of a video, int64 (facts.frame_count,); None where nothing is known."""
+        return None
+
+    # How the parts are put together.
+
+    @property
+    def root(self) -> Path:
+        """The folder of the data set."""
+        return Path(self.hparams.cache, SAMPLE_FOLDER) if self.hparams.root == SAMPLE else Path(self.hparams.root)
+
+    def index(self, videos: Sequence[Listed]) -> dict[str, VideoFacts]:
+        """Look at every video once, or in the cache; facts by path."""
+        paths = {str(video.path): video.path for video in videos}
+        return index_videos(paths, Path(self.hparams.cache), self.hparams.fps_of_frames or self.usual_fps)
+
+    def sources(self, videos: Sequence[Listed]) -> list[Source]:
+        """Join what is known about each video: facts, part, labels and regions."""
+        facts = self.index(videos)
+        if self.place()[0] == 0:
+            log.info("%s", describe_routes(facts.values(), self.hparams.reader))
+        regions = self.read_regions([video.name for video in videos])
+        found = []
+        for video in videos:
+            known = facts[str(video.path)]
+            first, count = part(video, known)
+            labels = self.labels(video, known)
+            found.append(Source(video.name, known, first, count, labels, regions.get(video.name, NOTHING)))
+        return found
+
+    def read_regions(self, names: Sequence[str]) -> dict[str, VideoRegions]:
+        """Read the candidate regions of some videos; nothing when none are asked for, or there are none."""
+        path = self.root / (REGIONS if self.hparams.regions == AUTO else self.hparams.regions or "")
+        if self.hparams.regions is None or (self.hparams.regions == AUTO and not path.is_dir()):
+            log.info("no candidate regions%s", "" if self.hparams.regions is None else f": there is no {path}")
+            return {}
+        log.info("candidate regions from %s", path)
+        return read_regions(path, names)
+
+    def split(self, sources: Sequence[Source]) -> tuple[list[Source], list[Source]]:
+        """Part training videos and held-out ones, as a function of the seed."""
+        if self.hparams.val_fraction == 0 or len(sources) == 1:
+            log.warning("no video is held out of %d: validation looks at training videos", len(sources))
+            return list(sources), list(sources)
+        held = max(1, round(self.hparams.val_fraction * len(sources)))
+        order = torch.randperm(len(sources), generator=seeded(self.hparams.seed)).tolist()
+        chosen = set(order[: min(held, len(sources) - 1)])
+        val = [source for place, source in enumerate(sources) if place in chosen]
+        return [source for place, source in enumerate(sources) if place not in chosen], val
+
+    def clips(self, sources: Sequence[Source], transform: ClipTransform, random: bool) -> Clips:
+        """Make the data set of a split."""
+        options = self.hparams
+        clips, repeat = (options.clips_per_video, options.repeat) if random else (options.eval_clips, 1)
+        sampling = Sampling(options.num_frames, options.frame_step, options.step_s, clips, repeat, random)
+        return Clips(sources, sampling, transform, options.seed, options.reader)
+
+    def place(self) -> tuple[int, int]:
+        """Index of this process, and number of processes."""
+        return (0, 1) if self.trainer is None else (self.trainer.global_rank, self.trainer.world_size)
+
+    def loading(self, data: Clips) -> dict[str, Any]:
+        """Arguments that all loaders share, by keyword: Lightning rebuilds the loader of ``predict`` from them."""
+        workers = self.hparams.num_workers
+        return {
+            "dataset": data,
+            "batch_size": self.hparams.batch_size,
+            "num_workers": workers,
+            "persistent_workers": workers > 0,
+            "collate_fn": collate_clips,
+            "pin_memory": torch.cuda.is_available(),
+        }
+
+    def eval_loader(self, data: Clips, split: str) -> DataLoader:
+        """Visit each video of a split exactly once over all processes, in order."""
+        shard = Shard(len(data), *self.place())
+        self.check_shard(len(shard), 1, split)
+        return DataLoader(sampler=shard, **self.loading(data))
+
+    def check_shard(self, length: int, least: int, split: str) -> None:
+        """Refuse a process that would have no batch: the others would wait for it for ever."""
+        if length < least:
+            raise ValueError(
+                f"{split}: {length} videos for a process, fewer than a batch of {least}; lower datamodule.batch_size "
+                "or trainer.devices, or raise datamodule.repeat (training) or datamodule.val_fraction (validation)"
+            )
+
+
+def part(video: Listed, facts: VideoFacts) -> tuple[int, int]:
+    """Turn the frame numbers of a list file into indices: first index and number of frames.
+
+    Raises:
+        VideoReadError: When the video does not have these frames.
+    """
+    numbers = facts.frame_ids
+    if video.first is not None and video.first not in numbers:
+        found = f"frames {numbers[0]} to {numbers[-1]}"
+        raise VideoReadError(video.path, f"the list begins at frame {video.first}, the video has {found}")
+    first = 0 if video.first is None else numbers.index(video.first)
+    count = facts.frame_count - first if video.count is None else video.count
+    if first + count > facts.frame_count:
+        raise VideoReadError(
+            video.path,
+            f"the list asks for {count} frames from frame {numbers[first]}, {facts.frame_count - first} exist",
+        )
+    return first, count
