@@ -1,0 +1,250 @@
+"""Check a composed config without importing what it names, so that a wrong one is answered at once."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
+
+from core.errors import PROJECT, nearest, wrong
+from core.hints import spell
+from core.overrides import check_choices, composed, jobs, parse
+from core.signature import class_literal, classes_of, is_subclass, locate, signature, source
+from core.targets import CORE_KEYS, RESERVED, SUPPLIED, TOP_LEVEL, TRUSTED, check_values, unknown_parameter, untrusted
+from core.zoo import CONF, choices
+
+MODES = ("fit", "validate", "test", "predict")
+PLAIN = {
+    "name": str,
+    "mode": Literal[MODES],
+    "seed": int,
+    "run_id": str | int,
+    "ckpt_path": str | None,
+    "compile": bool,
+    "next": list[str],
+}
+BUILT = ("datamodule", "model", "task", "optim", "scheduler", "trainer")
+BUILT_BY_NAME = ("callbacks", "logger")
+IN_RUN_FOLDER = ("last", "best")
+_NO_FOLDER = "<run folder>"  # stands for the run folder, which is not known before the job starts
+
+
+def check_overrides(overrides: list[str], multirun: bool = False) -> None:
+    """Check a command line before any of its jobs starts.
+
+    Args:
+        overrides: Arguments in Hydra's grammar, without flags.
+        multirun: Whether ``-m`` was given.
+
+    Raises:
+        ConfigError: For the first thing that is wrong.
+    """
+    parsed = parse(overrides)
+    for job in jobs(parsed, multirun):
+        check_choices(parse(job))
+        check_config(composed(job))
+
+
+def check_config(cfg: DictConfig) -> None:
+    """Check the config of one job: keys, missing values, plain types, targets, and whether its parts fit together.
+
+    Raises:
+        ConfigError: For the first thing that is wrong.
+    """
+    raw = OmegaConf.to_container(cfg)
+    for key, value in raw.items():
+        if key not in TOP_LEVEL and value:  # an empty node is what is left of "experiment: none"
+            raise wrong(key, value, "no such top-level key", TOP_LEVEL)
+    missing = next(_missing(raw, ""), None)
+    if missing is not None:
+        raise wrong(missing, ..., f"missing; give it as {missing}=VALUE{_expected(raw, missing)}")
+    _check_monitor(raw.get("monitor"))
+    _check_data_suits_task(raw)
+    _check_model_suits_task(raw)
+    config = _resolved(cfg)
+    for key, hint in PLAIN.items():
+        check_values("", {key: config[key]} if key in config else {}, {key: hint})
+    _check_run_id(config.get("run_id"))
+    for part in BUILT:
+        node = config.get(part)
+        if isinstance(node, dict) and ("_target_" in node or part in ("task", "model", "datamodule", "trainer")):
+            own = {name: node[name] for name in CORE_KEYS.get(part, ()) if name in node}
+            _check_core_keys(part, own)
+            _check_node(part, {name: value for name, value in node.items() if name not in own}, SUPPLIED.get(part, ()))
+    for part in BUILT_BY_NAME:
+        for name, node in (config.get(part) or {}).items():
+            if not isinstance(node, dict):
+                raise wrong(f"{part}.{name}", node, "expected a mapping with _target_")
+            _check_node(f"{part}.{name}", node)
+    _check_file("ckpt_path", config.get("ckpt_path"), IN_RUN_FOLDER)
+
+
+def _missing(node: Any, key: str) -> Iterator[str]:
+    """Dotted keys of the values that a config leaves to the user (``???``)."""
+    if node == "???":
+        yield key
+    elif isinstance(node, dict):
+        for name, child in node.items():
+            yield from _missing(child, f"{key}.{name}" if key else str(name))
+
+
+def _expected(config: dict[str, Any], key: str) -> str:
+    """What the parameter of a missing value takes, as the end of a message."""
+    node, (*path, name) = config, key.split(".")
+    for step in path:
+        node = node[step]
+    takes = signature(str(node["_target_"])) if "_target_" in node else None
+    parameter = takes and takes.parameters.get(name)
+    return f" (expected {spell(parameter.hint)})" if parameter else ""
+
+
+def _resolved(cfg: DictConfig) -> dict[str, Any]:
+    """Plain containers with all interpolations resolved; the run folder, unknown before a job starts, as a word."""
+    cfg = cfg.copy()
+    if "hydra:" in str(OmegaConf.to_container(cfg).get("paths", {}).get("run")):
+        with open_dict(cfg):
+            cfg.paths.run = _NO_FOLDER
+    try:
+        return OmegaConf.to_container(cfg, resolve=True)
+    except OmegaConfBaseException as error:
+        raw = OmegaConf.to_container(cfg)
+        for name in str(error.full_key).split("."):
+            raw = raw.get(name, ...) if isinstance(raw, dict) else ...
+        reason = str(error).splitlines()[0]
+        raise wrong(str(error.full_key), raw, reason[:1].lower() + reason[1:]) from None
+
+
+def _check_run_id(run_id: Any) -> None:
+    if run_id is not None and (str(run_id) in ("", ".", "..") or "/" in str(run_id) or "\\" in str(run_id)):
+        raise wrong("run_id", run_id, "expected the name of one folder, without slashes")
+
+
+def _check_monitor(monitor: Any) -> None:
+    if monitor is None:
+        return
+    if not isinstance(monitor, dict) or {"metric", "mode"} - monitor.keys():
+        raise wrong("monitor", monitor, "expected a mapping; set its two keys", ("monitor.metric", "monitor.mode"))
+    check_values("monitor", monitor, {"metric": str, "mode": Literal["min", "max"]})
+
+
+def _check_core_keys(part: str, own: dict[str, Any]) -> None:
+    check_values(part, own, {"pretrained": str | None, "reference_batch": int | None})
+    if own.get("reference_batch") is not None and own["reference_batch"] < 1:
+        raise wrong(f"{part}.reference_batch", own["reference_batch"], "expected a positive whole number or null")
+    _check_file(f"{part}.pretrained", own.get("pretrained"))
+
+
+def _check_node(key: str, node: dict[str, Any], supplied: tuple[str, ...] = ()) -> None:
+    """Check one node with a target, and those inside it."""
+    target = node.get("_target_")
+    if target is None:
+        raise wrong(f"{key}._target_", ..., "missing; it names the class to build")
+    if not isinstance(target, str) or not target.startswith(TRUSTED):
+        raise untrusted(key, str(target))
+    values = {name: value for name, value in node.items() if name not in RESERVED}
+    takes = signature(target)
+    if takes is None:
+        _check_exists(key, target)
+    else:
+        free = [name for name in takes.parameters if name not in supplied]
+        for name, value in values.items():
+            if name not in takes.parameters and not takes.is_open:
+                raise unknown_parameter(key, name, value, target, free)
+        check_values(key, values, {name: takes.parameters[name].hint for name in values if name in takes.parameters})
+        required = (name for name in free if takes.parameters[name].required and name not in values)
+        lacking = None if node.get("_partial_") or "_args_" in node else next(required, None)
+        if lacking is not None:
+            hint = takes.parameters[lacking].hint
+            raise wrong(f"{key}.{lacking}", ..., f"missing; {target} needs it (expected {spell(hint)})")
+    for name, child in values.items():
+        for place, inner in _inner_nodes(f"{key}.{name}", child):
+            _check_node(place, inner)
+
+
+def _inner_nodes(key: str, value: Any) -> Iterator[tuple[str, dict]]:
+    if isinstance(value, dict) and "_target_" in value:
+        yield key, value
+    elif isinstance(value, dict):
+        for name, child in value.items():
+            yield from _inner_nodes(f"{key}.{name}", child)
+    elif isinstance(value, list):
+        for index, child in enumerate(value):
+            yield from _inner_nodes(f"{key}.{index}", child)
+
+
+def _check_exists(key: str, target: str) -> None:
+    """Refuse a target of the project that is not in its source; other packages are left to the start of the job."""
+    if target.partition(".")[0] not in PROJECT or locate(target) is not None:
+        return
+    module, _, name = target.rpartition(".")
+    where = source(module)
+    near = nearest(name, where.names) if where else None
+    raise wrong(f"{key}._target_", target, "no such class", near=near and f"{module}.{near}")
+
+
+def _check_data_suits_task(config: dict[str, Any]) -> None:
+    """Compare what the task's batches need with what the datamodule's batches hold."""
+    task, data = (config.get(part, {}).get("_target_") for part in ("task", "datamodule"))
+    needs = class_literal(task, "needs") if task else None
+    provides = class_literal(data, "provides") if data else None
+    if needs is None or provides is None:
+        return
+    lacking = [key for key in needs if key not in provides]
+    if lacking:
+        suited = [name for name in choices("datamodule") if _suits(_target_of("datamodule", name), needs)]
+        problem = f"batches lack {', '.join(lacking)}, which {task} needs"
+        raise wrong("datamodule", _choice("datamodule", data), problem, suited)
+
+
+def _suits(target: str | None, needs: tuple[str, ...]) -> bool:
+    return target is not None and set(needs) <= set(class_literal(target, "provides") or ())
+
+
+def _check_model_suits_task(config: dict[str, Any]) -> None:
+    """Compare the class of the model with the annotation of the task's ``model``."""
+    task, model = (signature(config.get(part, {}).get("_target_", "")) for part in ("task", "model"))
+    parameter = task and task.parameters.get("model")
+    wanted = classes_of(parameter.annotation, parameter.source) if parameter else None
+    if wanted is None or model is None or model.returns is None or _is_any(model.returns, wanted):
+        return
+    suited = [name for name in choices("model") if _is_wanted(_target_of("model", name), wanted)]
+    problem = f"{model.target} is no {' or '.join(wanted)}, which {task.target} needs"
+    raise wrong("model", _choice("model", config["model"]["_target_"]), problem, suited)
+
+
+def _is_wanted(target: str | None, wanted: list[str]) -> bool:
+    takes = signature(target) if target else None
+    return takes is not None and takes.returns is not None and _is_any(takes.returns, wanted)
+
+
+def _is_any(target: str, wanted: list[str]) -> bool:
+    """Whether ``target`` is one of the wanted classes; what source text cannot tell is allowed."""
+    return any(is_subclass(target, ancestor) is not False for ancestor in wanted)
+
+
+def _target_of(group: str, name: str) -> str | None:
+    """Target of a config file, its own or that of the file it builds on."""
+    path = CONF / group / f"{name}.yaml"
+    node = (yaml.safe_load(path.read_text(encoding="utf-8")) or {}) if path.is_file() else {}
+    if "_target_" in node:
+        return node["_target_"]
+    bases = [base for base in node.get("defaults", ()) if isinstance(base, str) and base != "_self_"]
+    return _target_of(group, bases[0]) if bases else None
+
+
+def _choice(group: str, target: str) -> str:
+    """Names of a group's configs with this target, the shortest; the target itself when there is none."""
+    names = [name for name in choices(group) if _target_of(group, name) == target]
+    return min(names, key=len, default=target)
+
+
+def _check_file(key: str, value: str | None, words: tuple[str, ...] = ()) -> None:
+    if value is None or value in words or "://" in value or Path(value).is_file():
+        return
+    folder = Path(value).parent
+    siblings = sorted(path.name for path in folder.iterdir() if path.is_file()) if folder.is_dir() else []
+    near = nearest(Path(value).name, siblings)
+    word = nearest(value, words)
+    raise wrong(key, value, "no such file", [*words, "a file"] if words else (), word or (near and str(folder / near)))

@@ -1,0 +1,95 @@
+"""Options that change nothing in the combination they are used in: each is said, none is dropped in silence."""
+
+from collections.abc import Iterator
+from typing import Any
+
+ONLY_FIT_GROUPS = ("optim", "scheduler")
+ONLY_FIT = (
+    "trainer.max_epochs",
+    "trainer.max_steps",
+    "trainer.accumulate_grad_batches",
+    "trainer.gradient_clip_val",
+    "trainer.limit_train_batches",
+    "trainer.overfit_batches",
+    "trainer.check_val_every_n_epoch",
+)
+STOPPED_BY_FAST_RUN = ("max_epochs", "max_steps", "limit_train_batches", "limit_val_batches", "limit_test_batches")
+
+
+def idle_options(
+    config: dict[str, Any], typed: list[str], checkpoint: dict[str, Any] | None, devices: int
+) -> list[str]:
+    """Say which options have no effect.
+
+    Args:
+        config: Composed config of the job as plain containers.
+        typed: Overrides of the command line.
+        checkpoint: What the job continues or evaluates, with ``config``, ``epoch`` and ``global_step``; None without.
+        devices: Processes of the job, over all nodes.
+
+    Returns:
+        One message per option, ``key=value has no effect: reason``.
+    """
+    values = dict(_split(override) for override in typed)
+    found = [*_in_this_mode(config, values, checkpoint), *_in_this_trainer(config, values, devices)]
+    if checkpoint is not None and config["mode"] == "fit":
+        found += _on_resume(config, checkpoint)
+    return found
+
+
+def _split(override: str) -> tuple[str, str]:
+    key, _, value = override.lstrip("+~").partition("=")
+    return key, value
+
+
+def _in_this_mode(config: dict[str, Any], values: dict[str, str], checkpoint: dict | None) -> Iterator[str]:
+    mode = config["mode"]
+    if mode != "fit":
+        for key, value in values.items():
+            if key in ONLY_FIT or key.split(".")[0] in ONLY_FIT_GROUPS:
+                yield f"{key}={value} has no effect: mode={mode} does not train"
+        if checkpoint is None and not config["model"].get("pretrained"):
+            yield f"mode={mode} without ckpt_path or model.pretrained: the weights are random"
+    if checkpoint is not None and config["model"].get("pretrained"):
+        yield (
+            f"model.pretrained={config['model']['pretrained']} has no effect: "
+            f"the weights of ckpt_path={config['ckpt_path']} replace it"
+        )
+
+
+def _in_this_trainer(config: dict[str, Any], values: dict[str, str], devices: int) -> Iterator[str]:
+    trainer = config["trainer"]
+    if trainer.get("fast_dev_run"):
+        for name in STOPPED_BY_FAST_RUN:
+            if f"trainer.{name}" in values:
+                yield f"trainer.{name}={values[f'trainer.{name}']} has no effect: trainer.fast_dev_run decides"
+        if "logger" in values:
+            yield f"logger={values['logger']} has no effect: trainer.fast_dev_run logs nothing"
+    if trainer.get("sync_batchnorm") and devices == 1:
+        yield "trainer.sync_batchnorm=true has no effect: there is one process"
+    if trainer.get("gradient_clip_algorithm") and trainer.get("gradient_clip_val") is None:
+        algorithm = trainer["gradient_clip_algorithm"]
+        yield f"trainer.gradient_clip_algorithm={algorithm} has no effect: trainer.gradient_clip_val is null"
+    metric = (config.get("monitor") or {}).get("metric", "")
+    if config["mode"] == "fit" and trainer.get("limit_val_batches") == 0 and metric.startswith("val/"):
+        yield f"monitor.metric={metric} has no effect: trainer.limit_val_batches=0 leaves out validation"
+
+
+def _on_resume(config: dict[str, Any], checkpoint: dict[str, Any]) -> Iterator[str]:
+    stored = checkpoint["config"]
+    before = stored.get("optim") or {}
+    for name, value in (config.get("optim") or {}).items():
+        if not name.startswith("_") and value != before.get(name):
+            yield (
+                f"optim.{name}={value} has no effect: the optimizer continues with the stored {before.get(name)}; "
+                "to begin with new settings give the file as model.pretrained in a new run"
+            )
+    if config["seed"] != stored.get("seed", config["seed"]):
+        yield f"seed={config['seed']} has no effect on the random streams: those of seed={stored['seed']} continue"
+    trainer = config["trainer"]
+    done, wanted = int(checkpoint.get("epoch", -1)) + 1, trainer.get("max_epochs")
+    if wanted is not None and 0 < wanted <= done:
+        yield f"trainer.max_epochs={wanted}: the checkpoint has finished {done} epochs, nothing is left to train"
+    steps, limit = int(checkpoint.get("global_step", 0)), trainer.get("max_steps", -1)
+    if limit is not None and 0 < limit <= steps:
+        yield f"trainer.max_steps={limit}: the checkpoint has made {steps} steps, nothing is left to train"

@@ -1,0 +1,121 @@
+"""Run one job so that all its ranks share one config and one run folder.
+
+Lightning starts the other ranks of a single-node job by calling the script again with the same arguments. Under a sweep
+those arguments describe the whole sweep, not this job, so a rank must not compose its config again: it reads the one
+its parent composed.
+"""
+
+import logging
+import os
+import sys
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from time import strftime
+
+from omegaconf import DictConfig, OmegaConf
+
+from core.errors import ConfigError, primary_process
+
+CONFIG_VARIABLE = "VIDZOO_CONFIG"
+RANK_VARIABLES = ("LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT", CONFIG_VARIABLE)
+_SHELLS = (None, "bash", "sh", "zsh", "interactive")  # SLURM's job names of an allocation that a person types into
+
+log = logging.getLogger(__name__)
+
+
+@cache
+def run_id() -> str:
+    """Name of the run folder, the same for all ranks of a job and after each requeue of a batch job.
+
+    ``RUN_ID`` if set; else the job id under SLURM, with the step where many runs share one interactive allocation; else
+    torchrun's ``--rdzv-id``; else the time.
+
+    Raises:
+        ConfigError: When several processes were started by somebody else and nothing gives them a common name.
+    """
+    variables = os.environ
+    job, step = variables.get("SLURM_JOB_ID"), variables.get("SLURM_STEP_ID")
+    if variables.get("RUN_ID"):
+        return variables["RUN_ID"]
+    if job and variables.get("SLURM_JOB_NAME") not in _SHELLS:
+        return job
+    if job and step and int(variables.get("SLURM_NTASKS", "1")) > 1:
+        return f"{job}.{step}"
+    if variables.get("TORCHELASTIC_RUN_ID", "none") != "none":
+        return variables["TORCHELASTIC_RUN_ID"]
+    if int(variables.get("WORLD_SIZE", "1")) > 1 or int(variables.get("NODE_RANK", "0")) > 0:
+        raise ConfigError("RUN_ID: missing; processes started together need one name: RUN_ID=NAME torchrun ...")
+    return strftime("%Y-%m-%d_%H-%M-%S")
+
+
+OmegaConf.register_new_resolver("run_id", run_id, replace=True)
+
+
+def relaunched() -> DictConfig | None:
+    """The parent's config when this process is a rank that Lightning started, else None."""
+    path = os.environ.get(CONFIG_VARIABLE)
+    return OmegaConf.load(path) if path and int(os.environ.get("LOCAL_RANK", "0")) > 0 else None
+
+
+def launch(run: Callable[[DictConfig], float | None], cfg: DictConfig) -> float | None:
+    """Freeze ``cfg`` into the run folder, call ``run`` and leave the process as it was found.
+
+    Args:
+        run: The job; gets the resolved config.
+        cfg: Composed config; interpolations into Hydra's node are allowed.
+
+    Returns:
+        What ``run`` returns: the value that a sweeper compares.
+    """
+    from core.check import check_config
+
+    check_config(cfg)
+    frozen = OmegaConf.create(OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True))
+    path = config_file(frozen)
+    if primary_process():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _save(frozen, path)
+        log.info("%s", " ".join(["python", *sys.argv]))
+    else:
+        logging.getLogger().handlers.clear()  # one voice on the screen and in the log file
+    before = {key: os.environ.get(key) for key in RANK_VARIABLES}
+    os.environ[CONFIG_VARIABLE] = str(path)
+    try:
+        return run(frozen)
+    finally:
+        _leave(before)
+
+
+def config_file(cfg: DictConfig) -> Path:
+    """Where the config of a job is kept: ``config.yaml``, or ``config_<mode>.yaml`` beside that of a training."""
+    path = Path(cfg.paths.run, "config.yaml").resolve()
+    if cfg.mode != "fit" and path.exists():
+        return path.with_name(f"config_{cfg.mode}.yaml")
+    return path
+
+
+def _save(cfg: DictConfig, path: Path) -> None:
+    """Write the config; a rank never sees half of it."""
+    partial = path.with_name(f"{path.name}.{os.getpid()}.part")
+    with partial.open("w", encoding="utf-8") as file:
+        file.write(OmegaConf.to_yaml(cfg))
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)
+
+
+def _leave(before: dict[str, str | None]) -> None:
+    """Close what a later job of the same process would inherit."""
+    if "torch.distributed" in sys.modules:
+        import torch.distributed as dist
+
+        if dist.is_available() and dist.is_initialized():
+            dist.destroy_process_group()
+    if "wandb" in sys.modules and sys.modules["wandb"].run is not None:
+        sys.modules["wandb"].finish()
+    for key, value in before.items():
+        if value is None:
+            os.environ.pop(key, None)
+        else:
+            os.environ[key] = value

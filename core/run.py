@@ -1,0 +1,164 @@
+"""One job: config in, monitored value out."""
+
+import logging
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+import torch
+from hydra.core.hydra_config import HydraConfig
+from lightning import LightningDataModule, LightningModule, Trainer, seed_everything
+from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint, ProgressBar
+from omegaconf import DictConfig, OmegaConf
+from torch import nn
+
+from core import report
+from core.build import build, find
+from core.checkpoint import ConfigInCheckpoint, read_checkpoint, resolve_checkpoint
+from core.errors import primary_process, wrong
+from core.idle import idle_options
+from core.metrics_file import MetricsFile
+from core.optim import scale_to_batch
+from core.targets import CORE_KEYS
+
+log = logging.getLogger(__name__)
+
+
+def run(cfg: DictConfig) -> float | None:
+    """Build every part named in ``cfg`` and run ``cfg.mode``.
+
+    Returns:
+        The best value of the monitored metric after ``fit``, which a sweeper compares; None for other modes and where
+        nothing was monitored.
+    """
+    config, typed, started = OmegaConf.to_container(cfg, resolve=True), typed_overrides(), time.time()
+    screen = report.console() if primary_process() else None
+    quiet_lightning()
+    if screen:
+        report.show_config(config, screen)
+    checkpoint = resolve_checkpoint(config["ckpt_path"], config["paths"]["run"], config["mode"])
+    if config["ckpt_path"] is not None:
+        log.info("ckpt_path=%s: %s", config["ckpt_path"], checkpoint or "none in the run folder yet, starting fresh")
+    seed_everything(config["seed"], workers=True, verbose=False)
+    trainer = make_trainer(config)
+    if trainer.is_global_zero:
+        stored = read_checkpoint(checkpoint) if checkpoint else None
+        for message in idle_options(config, typed, stored, trainer.num_devices * trainer.num_nodes):
+            log.warning("warning: %s", message)
+    datamodule = build(config["datamodule"], "datamodule")
+    model = make_model(config, checkpoint)
+    task = make_task(config, model, datamodule, trainer)
+    flops = report.forward_flops(model)
+    if screen:
+        report.show_model(model, flops, screen)
+    give_flops(trainer, flops)
+    if config["compile"]:
+        model.compile()
+    start(trainer, task, datamodule, config["mode"], checkpoint)
+    if config["mode"] != "fit":
+        return None
+    best, path = best_of(trainer, config)
+    if screen and trainer.is_global_zero:
+        report.show_end(config, typed, best, path, started, screen)
+    return best
+
+
+def typed_overrides() -> list[str]:
+    """Overrides of this job's command line; none where Hydra did not start the job."""
+    return list(HydraConfig.get().overrides.task) if HydraConfig.initialized() else []
+
+
+def quiet_lightning() -> None:
+    """Let every message appear once, and without advertisement."""
+    if logging.getLogger().hasHandlers():  # Hydra's; Lightning's own would print everything a second time
+        for name in ("lightning", "lightning.pytorch", "lightning.fabric"):
+            logging.getLogger(name).handlers.clear()
+            logging.getLogger(name).propagate = True
+    logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(_is_no_advertisement)
+    warnings.filterwarnings("ignore", message=".*treespec.*is deprecated")  # of Lightning to itself
+
+
+def _is_no_advertisement(record: logging.LogRecord) -> bool:
+    return "Tip:" not in record.getMessage()
+
+
+def make_trainer(config: dict[str, Any]) -> Trainer:
+    """Build callbacks, loggers and the trainer; leave out what the trainer's switches exclude."""
+    callbacks = [build(node, f"callbacks.{name}") for name, node in (config.get("callbacks") or {}).items()]
+    loggers = [build(node, f"logger.{name}") for name, node in (config.get("logger") or {}).items()]
+    if loggers and not any(isinstance(logger, MetricsFile) for logger in loggers):
+        loggers.insert(0, MetricsFile(config["paths"]["run"]))
+    switches = {ModelCheckpoint: "enable_checkpointing", ProgressBar: "enable_progress_bar"}
+    off = tuple(kind for kind, switch in switches.items() if config["trainer"].get(switch) is False)
+    if not loggers:
+        off += (LearningRateMonitor,)  # it refuses to work without a logger
+    callbacks = [callback for callback in callbacks if not isinstance(callback, off)]
+    callbacks.append(ConfigInCheckpoint(config))
+    trainer = build(config["trainer"], "trainer", callbacks=callbacks, logger=loggers or False)
+    for logger in trainer.loggers:
+        logger.log_hyperparams(config)
+    return trainer
+
+
+def make_model(config: dict[str, Any], checkpoint: Path | None) -> nn.Module:
+    """Build the network, its initial weights a function of the seed alone, and load ``model.pretrained``."""
+    node = {name: value for name, value in config["model"].items() if name not in CORE_KEYS["model"]}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config["seed"])
+        model = build(node, "model")
+    pretrained = config["model"].get("pretrained")
+    if pretrained is not None and checkpoint is None:
+        loaded = find("models.pretrained.load_pretrained", "model.pretrained")(model, pretrained)
+        log.info("model.pretrained=%s\n%s", pretrained, loaded)
+    return model
+
+
+def make_task(
+    config: dict[str, Any], model: nn.Module, datamodule: LightningDataModule, trainer: Trainer
+) -> LightningModule:
+    """Build the task around ``model``, with factories of its optimizer and schedule where it will train."""
+    optim, scheduler = config.get("optim") or {}, config.get("scheduler") or {}
+    if config["mode"] != "fit" or "_target_" not in optim:
+        return build(config["task"], "task", model=model)
+    optim, scheduler, _ = scale_to_batch(optim, scheduler, videos_per_step(optim, datamodule, trainer))
+    factories = {"optimizer": build(optim, "optim")}
+    if scheduler:
+        factories["scheduler"] = build(scheduler, "scheduler")
+    return build(config["task"], "task", model=model, **factories)
+
+
+def videos_per_step(optim: dict[str, Any], datamodule: LightningDataModule, trainer: Trainer) -> int:
+    """Videos per optimisation step over all processes; needed where ``optim.reference_batch`` scales the rate."""
+    batch_size = getattr(datamodule, "batch_size", None) or datamodule.hparams.get("batch_size")
+    if batch_size is None:
+        reference = optim.get("reference_batch")
+        if reference is not None:
+            raise wrong("optim.reference_batch", reference, "the datamodule has no batch_size to scale by")
+        return 0
+    return batch_size * trainer.num_devices * trainer.num_nodes * trainer.accumulate_grad_batches
+
+
+def give_flops(trainer: Trainer, flops: float | str) -> None:
+    """Tell the callbacks that ask for it (``forward_flops`` is None) the cost of a clip."""
+    for callback in trainer.callbacks:
+        if not isinstance(flops, str) and getattr(callback, "forward_flops", flops) is None:
+            callback.forward_flops = flops
+
+
+def start(
+    trainer: Trainer, task: LightningModule, datamodule: LightningDataModule, mode: str, checkpoint: Path | None
+) -> None:
+    """Call the trainer; checkpoints are opened in torch's safe mode."""
+    path = None if checkpoint is None else str(checkpoint)
+    extra = {"return_predictions": False} if mode == "predict" else {}
+    getattr(trainer, mode)(task, datamodule=datamodule, ckpt_path=path, weights_only=True, **extra)
+
+
+def best_of(trainer: Trainer, config: dict[str, Any]) -> tuple[float | None, Path | None]:
+    """Best value of the monitored metric and its file; without checkpoints the last value and no file."""
+    kept = trainer.checkpoint_callback
+    if isinstance(kept, ModelCheckpoint) and kept.best_model_score is not None:
+        return float(kept.best_model_score), Path(kept.best_model_path) if kept.best_model_path else None
+    value = trainer.callback_metrics.get((config.get("monitor") or {}).get("metric"))
+    return None if value is None else float(value), None

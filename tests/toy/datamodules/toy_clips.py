@@ -1,0 +1,76 @@
+"""Toy data."""
+
+import torch
+from lightning import LightningDataModule
+from torch.utils.data import DataLoader, Dataset
+
+from datamodules.loading import ResumableLoader, Shard, ShardedShuffle
+
+
+class ToyDataError(ValueError):
+    """An error that is written for users."""
+
+
+class Noise(Dataset):
+    """Clips of noise, the same for the same index."""
+
+    def __init__(self, length: int, num_frames: int, image_size: int) -> None:
+        self.video = torch.rand(
+            length, 3, num_frames, image_size, image_size, generator=torch.Generator().manual_seed(0)
+        )
+
+    def __len__(self) -> int:
+        return len(self.video)
+
+    def __getitem__(self, visit: tuple[int, int]) -> dict:
+        return {"video": self.video[visit[1]], "name": f"clip{visit[1]}", "index": visit[1]}
+
+
+class Clips(LightningDataModule):
+    """Noise.
+
+    Args:
+        root: Folder; ``nowhere`` is refused.
+        length: Number of clips.
+        batch_size: Clips per device and step.
+        num_frames: T.
+        image_size: H and W.
+        seed: Of the order.
+    """
+
+    provides = ("video", "name", "index")
+
+    def __init__(
+        self,
+        root: str = "sample",
+        length: int = 12,
+        batch_size: int = 2,
+        num_frames: int = 2,
+        image_size: int = 4,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        self.save_hyperparameters()
+
+    def prepare_data(self) -> None:
+        if self.hparams.root == "nowhere":
+            raise ToyDataError("toy clips: datamodule.root=nowhere is empty")
+
+    def setup(self, stage: str) -> None:
+        self.clips = Noise(self.hparams.length, self.hparams.num_frames, self.hparams.image_size)
+
+    def train_dataloader(self) -> DataLoader:
+        sampler = ShardedShuffle(len(self.clips), self.hparams.seed, self.trainer.global_rank, self.trainer.world_size)
+        return ResumableLoader(self.clips, batch_size=self.hparams.batch_size, sampler=sampler)
+
+    def val_dataloader(self) -> DataLoader:
+        sampler = Shard(len(self.clips), self.trainer.global_rank, self.trainer.world_size)
+        return DataLoader(self.clips, batch_size=self.hparams.batch_size, sampler=sampler)
+
+    test_dataloader = predict_dataloader = val_dataloader
+
+
+class Sounds(Clips):
+    """Data that the toy task cannot use."""
+
+    provides = ("audio", "name")

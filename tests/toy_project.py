@@ -1,0 +1,79 @@
+"""A zoo of toys in ``tests/toy``: one task, two datamodules and four models that train in a second.
+
+Tests use it in two ways: as a project of its own, the frame's own files beside the toys, for what happens on the command
+line; and with its folders added to the packages ``models``, ``tasks`` and ``datamodules``, within a test process.
+"""
+
+import importlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig, OmegaConf
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+TOYS = REPOSITORY / "tests" / "toy"
+FRAME = ("train.yaml", "trainer", "callbacks", "logger", "paths", "debug", "experiment/none.yaml")
+PACKAGES = ("models", "tasks", "datamodules")
+
+
+def make_project(folder: Path) -> Path:
+    """Lay out a project in ``folder``: the frame of this repository, and the toys as its models, tasks and data."""
+    shutil.copy(REPOSITORY / "train.py", folder)
+    for package in ("core", "callbacks"):
+        shutil.copytree(REPOSITORY / package, folder / package, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(TOYS, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(REPOSITORY / "datamodules" / "loading.py", folder / "datamodules")
+    for package in PACKAGES:
+        (folder / package / "__init__.py").touch()
+    for name in FRAME:
+        source, target = REPOSITORY / "conf" / name, folder / "conf" / name
+        if source.is_dir():
+            shutil.copytree(source, target)
+        else:
+            target.parent.mkdir(exist_ok=True)
+            shutil.copy(source, target)
+    return folder
+
+
+def run_python(
+    project: Path, *arguments: str, timeout: int = 300, **variables: str
+) -> subprocess.CompletedProcess[str]:
+    """Run Python in a project, without the variables with which an outer job would speak to it."""
+    private = ("VIDZOO_", "SLURM_", "RUN_ID", "RANK", "LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_", "PL_")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(private)}
+    environment |= {"PYTHONPATH": str(project), "CUDA_VISIBLE_DEVICES": "", **variables}
+    command = [sys.executable, *arguments]
+    return subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True, timeout=timeout)
+
+
+def run_script(project: Path, script: str, *arguments: str, **variables: str) -> object:
+    """Run a script in a project and return the JSON of its last line of output.
+
+    Raises:
+        AssertionError: When the script fails.
+    """
+    done = run_python(project, "-c", script, *arguments, **variables)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def add_toys() -> None:
+    """Make the toys importable as ``models.toy_network`` and so on in this process."""
+    for package in PACKAGES:
+        path = importlib.import_module(package).__path__
+        if str(TOYS / package) not in path:
+            path.append(str(TOYS / package))
+
+
+def toy_config(run: Path, *overrides: str) -> DictConfig:
+    """Compose the config of a toy job on one CPU with ``run`` as its run folder, resolved."""
+    search = f"hydra.searchpath=[file://{TOYS / 'conf'}]"
+    fixed = ["task=toy", "trainer.accelerator=cpu", "trainer.devices=1", "run_id=toy", f"paths.run={run}"]
+    with initialize_config_dir(str(REPOSITORY / "conf"), version_base="1.3"):
+        cfg = compose("train", [search, *fixed, *overrides])
+    return OmegaConf.create(OmegaConf.to_container(cfg, resolve=True))

@@ -1,0 +1,32 @@
+"""Train, evaluate or run a model of the zoo: ``python train.py task=focusmae``; alone it prints the zoo."""
+
+import sys
+
+from core.cli import prepare
+from core.errors import readable
+
+
+def job(cfg) -> float | None:
+    from core.run import run  # torch and lightning load only once a job starts
+
+    return run(cfg)
+
+
+def main(cfg) -> float | None:
+    from core.launch import launch
+
+    with readable(everybody=True):
+        return launch(job, cfg)
+
+
+if __name__ == "__main__":
+    from core.launch import relaunched
+
+    config = relaunched()
+    if config is not None:
+        job(config)
+    else:
+        sys.argv[1:] = prepare(sys.argv[1:])
+        import hydra
+
+        hydra.main(version_base="1.3", config_path="conf", config_name="train")(main)()
