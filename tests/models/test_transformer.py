@@ -1,0 +1,131 @@
+"""Transformer blocks compute the formulas of their papers."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from models.transformer import Attention, Block, BlockStack, DropPath, FeedForward
+
+DIM, HEADS = 24, 3
+
+
+def tokens(batch: int = 2) -> torch.Tensor:
+    return torch.randn(batch, 5, DIM, generator=torch.Generator().manual_seed(1))
+
+
+def randomised(module: torch.nn.Module) -> torch.nn.Module:
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.normal_(std=0.5, generator=generator)
+    return module.eval()
+
+
+@pytest.mark.parametrize("cosine", [False, True])
+@pytest.mark.parametrize("qkv_bias", [False, True])
+def test_attention_equals_the_plain_formula(cosine: bool, qkv_bias: bool) -> None:
+    attention = randomised(Attention(DIM, HEADS, qkv_bias=qkv_bias, cosine=cosine))
+    x = tokens()
+    zero = torch.zeros(DIM)
+    q_bias, v_bias = (attention.q_bias, attention.v_bias) if qkv_bias else (zero, zero)
+    weight_q, weight_k, weight_v = attention.qkv.weight.split(DIM)
+    q, k, v = x @ weight_q.T + q_bias, x @ weight_k.T, x @ weight_v.T + v_bias
+    width, mixed = DIM // HEADS, []
+    for head in range(HEADS):
+        channels = slice(head * width, (head + 1) * width)
+        q_h, k_h, v_h = q[..., channels], k[..., channels], v[..., channels]
+        if cosine:
+            q_h, k_h = q_h / q_h.norm(dim=-1, keepdim=True), k_h / k_h.norm(dim=-1, keepdim=True)
+            logits = q_h @ k_h.mT * attention.scale[head, 0, 0].exp().clamp(max=100)
+        else:
+            logits = q_h @ k_h.mT / width**0.5
+        mixed.append(logits.softmax(-1) @ v_h)
+    torch.testing.assert_close(attention(x), attention.proj(torch.cat(mixed, -1)), atol=1e-5, rtol=1e-5)
+
+
+def test_the_temperature_of_cosine_attention_is_limited_to_a_hundred() -> None:
+    attention = randomised(Attention(DIM, HEADS, cosine=True))
+    with torch.no_grad():
+        attention.scale.fill_(5.0)
+        limited = attention(tokens())
+        attention.scale.fill_(50.0)
+        assert torch.equal(attention(tokens()), limited)
+        attention.scale.fill_(4.0)
+        assert not torch.allclose(attention(tokens()), limited)
+
+
+def test_heads_that_do_not_divide_the_width_are_refused() -> None:
+    with pytest.raises(ValueError, match="24 cannot be split into 5 heads"):
+        Attention(DIM, 5)
+
+
+def test_the_feed_forward_layer_uses_the_exact_gelu() -> None:
+    layer = randomised(FeedForward(DIM, 2 * DIM))
+    hidden = layer.fc1(tokens())
+    exact = hidden * 0.5 * (1 + torch.erf(hidden / 2**0.5))
+    torch.testing.assert_close(layer(tokens()), layer.fc2(exact), atol=1e-5, rtol=1e-5)
+
+
+def test_a_block_adds_scaled_branches_to_its_input() -> None:
+    block = randomised(Block(DIM, HEADS, layer_scale_init=0.1))
+    x = tokens()
+    x = x + block.gamma_1 * block.attn(block.norm1(x))
+    x = x + block.gamma_2 * block.mlp(block.norm2(x))
+    torch.testing.assert_close(block(tokens()), x)
+
+
+@pytest.mark.parametrize("init", [None, 0, 0.0])
+def test_no_layer_scale_means_no_parameters_for_it(init: float | None) -> None:
+    assert not any("gamma" in name for name in Block(DIM, HEADS, layer_scale_init=init).state_dict())
+
+
+def test_layer_scale_starts_at_its_value() -> None:
+    assert Block(DIM, HEADS, layer_scale_init=1).gamma_1.tolist() == [1.0] * DIM
+
+
+def test_drop_path_drops_whole_samples_and_keeps_the_mean() -> None:
+    torch.manual_seed(0)
+    drop = DropPath(0.25).train()
+    dropped = drop(torch.ones(4000, 3, 2))
+    per_sample = dropped.flatten(1)
+    assert (per_sample == per_sample[:, :1]).all()
+    assert dropped.unique().tolist() == pytest.approx([0.0, 1 / 0.75])
+    assert dropped.mean().item() == pytest.approx(1.0, abs=0.03)
+    assert torch.equal(drop.eval()(torch.ones(8, 2)), torch.ones(8, 2))
+
+
+def test_drop_path_of_everything_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"found 1\.0"):
+        DropPath(1.0)
+
+
+def test_drop_path_rises_linearly_from_zero_to_the_last_block() -> None:
+    rates = [block.drop_path.rate for block in BlockStack(5, drop_path_rate=0.2, dim=DIM, num_heads=HEADS)]
+    assert rates == pytest.approx([0.0, 0.05, 0.1, 0.15, 0.2])
+    assert BlockStack(1, drop_path_rate=0.2, dim=DIM, num_heads=HEADS)[0].drop_path.rate == 0.0
+
+
+def test_dropout_acts_in_training_only() -> None:
+    stack = randomised(BlockStack(2, dim=DIM, num_heads=HEADS, dropout=0.5, attention_dropout=0.5))
+    assert torch.equal(stack(tokens()), stack(tokens()))
+    stack.train()
+    assert not torch.allclose(stack(tokens()), stack(tokens()))
+
+
+def test_activation_checkpointing_changes_neither_output_nor_gradients() -> None:
+    results = []
+    for checkpointing in (False, True):
+        stack = randomised(BlockStack(2, dim=DIM, num_heads=HEADS, activation_checkpointing=checkpointing)).train()
+        x = tokens().requires_grad_()
+        output = stack(x)
+        output.square().sum().backward()
+        results.append([output, x.grad, *(parameter.grad for parameter in stack.parameters())])
+    for plain, recomputed in zip(*results, strict=True):
+        torch.testing.assert_close(plain, recomputed)
+
+
+def test_attention_works_under_autocast() -> None:
+    attention = randomised(Attention(DIM, HEADS, cosine=True))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        mixed = attention(tokens())
+    assert F.cosine_similarity(mixed.float().flatten(), attention(tokens()).flatten(), dim=0) > 0.99
