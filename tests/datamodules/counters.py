@@ -57,7 +57,8 @@ def encode(
     gop: int = 12,
     b_frames: int | None = 2,
     options: dict[str, str] | None = None,
-    milliseconds: Sequence[int] | None = None,
+    ticks: Sequence[int] | None = None,
+    ticks_per_s: int = 1000,
     quarter_turns: int = 0,
     fps: int = 25,
 ) -> Path:
@@ -70,7 +71,8 @@ def encode(
         gop: Largest distance of key frames.
         b_frames: Largest number of B frames in a row; None where the codec has no such thing.
         options: Private options of the encoder.
-        milliseconds: Presentation times; None for a constant rate.
+        ticks: Presentation times; None for a constant rate.
+        ticks_per_s: Clock of the presentation times.
         quarter_turns: Turns of the stored picture against the clock, which a rotation tag takes back.
         fps: Frame rate in Hz.
     """
@@ -81,12 +83,12 @@ def encode(
         stream.codec_context.gop_size = gop
         if b_frames is not None:
             stream.codec_context.max_b_frames = b_frames
-        if milliseconds is not None:
-            stream.codec_context.time_base = Fraction(1, 1000)
+        if ticks is not None:
+            stream.codec_context.time_base = Fraction(1, ticks_per_s)
         for number in range(count):
             picture = av.VideoFrame.from_ndarray(np.rot90(frame(number), quarter_turns).copy(), format="rgb24")
-            if milliseconds is not None:
-                picture.pts, picture.time_base = milliseconds[number], Fraction(1, 1000)
+            if ticks is not None:
+                picture.pts, picture.time_base = ticks[number], Fraction(1, ticks_per_s)
             else:
                 picture.pts = number
             container.mux(stream.encode(picture))

@@ -44,6 +44,8 @@ needs_torchcodec = pytest.mark.skipif(not has_torchcodec(), reason="torchcodec o
 x264, x265 = (lambda value: {"x264-params": value}), (lambda value: {"x265-params": f"{value}:log-level=none"})
 UNEVEN = np.cumsum(np.random.default_rng(0).integers(20, 80, COUNT)).tolist()
 
+WITH_GAPS = [number + (number >= 20) + 2 * (number >= 33) for number in range(COUNT)]
+
 
 @dataclass(frozen=True)
 class Case:
@@ -80,8 +82,10 @@ CASES = [
     Case("vp8.webm", "libvpx", {"b_frames": None}, "pyav", "VP8"),
     Case("vp9.webm", "libvpx-vp9", {"b_frames": None}),
     Case("av1.mp4", "libsvtav1", {"b_frames": None}, "pyav", "AV1"),
-    Case("uneven.mp4", encode={"milliseconds": UNEVEN}),
-    Case("uneven.mkv", encode={"milliseconds": UNEVEN}),
+    Case("uneven.mp4", encode={"ticks": UNEVEN}),
+    Case("uneven.mkv", encode={"ticks": UNEVEN}),
+    Case("gaps.avi", "mpeg4", {"b_frames": 0, "ticks": WITH_GAPS, "ticks_per_s": FPS}),
+    Case("gaps.mp4", encode={"ticks": WITH_GAPS, "ticks_per_s": FPS}),
     Case("stream.ts", backend="pyav", reason="container mpegts"),
     Case("mpeg2.mpg", "mpeg2video", {}, "pyav", "container mpeg"),
     Case("raw.h264", backend="pyav", reason="container h264"),
@@ -207,11 +211,10 @@ def test_decord_and_pyav_return_the_same_colours(case: Case, folder: Path) -> No
 @pytest.mark.parametrize("case", ALL)
 def test_presentation_times_are_those_of_the_file(case: Case, folder: Path) -> None:
     times = facts_of(case, folder).times()
-    if "milliseconds" in case.encode:
-        expected = (np.array(UNEVEN) - UNEVEN[0]) / 1000
-    else:
-        expected = np.arange(case.count) / FPS
-    np.testing.assert_allclose(times, expected, atol=1e-3)
+    ticks, ticks_per_s = np.arange(case.count), FPS
+    if "ticks" in case.encode:
+        ticks, ticks_per_s = np.array(case.encode["ticks"]), case.encode.get("ticks_per_s", 1000)
+    np.testing.assert_allclose(times, (ticks - ticks[0]) / ticks_per_s, atol=1e-3)
 
 
 def test_every_number_survives_drawing_and_reading() -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 import counters
 import numpy as np
 import pytest
+from PIL import Image
 
 from datamodules.errors import VideoReadError
 from datamodules.reading import open_video, probe
@@ -48,8 +49,6 @@ def test_other_files_are_left_aside(tmp_path: Path) -> None:
 
 
 def test_grey_images_and_images_with_transparency_become_rgb(tmp_path: Path) -> None:
-    from PIL import Image
-
     for number, mode in enumerate(("L", "RGBA", "P")):
         Image.fromarray(counters.frame(number)).convert(mode).save(tmp_path / f"{number}.png")
     with open_video(probe(tmp_path)) as reader:
@@ -57,7 +56,7 @@ def test_grey_images_and_images_with_transparency_become_rgb(tmp_path: Path) -> 
 
 
 def test_a_folder_without_images_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(VideoReadError, match="expected numbered images .* found none"):
+    with pytest.raises(VideoReadError, match=r"expected numbered images .* found none"):
         probe(tmp_path)
 
 
@@ -92,8 +91,6 @@ def test_an_unreadable_first_image_is_named_by_the_probe(tmp_path: Path) -> None
 
 
 def test_an_image_of_another_size_is_named(tmp_path: Path) -> None:
-    from PIL import Image
-
     counters.write_frames(tmp_path, {0: "0.png", 1: "1.png"})
     Image.new("RGB", (32, 48)).save(tmp_path / "2.png")
     with (

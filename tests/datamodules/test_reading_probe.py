@@ -48,9 +48,9 @@ def test_a_turned_file_has_the_size_that_is_displayed(tmp_path: Path) -> None:
 
 def test_dropped_frames_make_the_frame_rate_variable(tmp_path: Path) -> None:
     even = [40 * number for number in range(30)]
-    assert not probe(counters.encode(tmp_path / "even.mkv", count=30, milliseconds=even)).variable_frame_rate
+    assert not probe(counters.encode(tmp_path / "even.mkv", count=30, ticks=even)).variable_frame_rate
     gap = [time if number < 20 else time + 40 for number, time in enumerate(even)]
-    facts = probe(counters.encode(tmp_path / "gap.mkv", count=30, milliseconds=gap))
+    facts = probe(counters.encode(tmp_path / "gap.mkv", count=30, ticks=gap))
     assert facts.variable_frame_rate
     np.testing.assert_allclose(facts.times(), np.array(gap) / 1000, atol=1e-9)
     assert facts.fps == pytest.approx(29 / 1.2)
@@ -87,7 +87,7 @@ def test_facts_survive_a_json_file(name: str, tmp_path: Path) -> None:
     if name == "folder":
         counters.write_frames(path, {number: f"{number}.png" for number in (3, 4, 9)})
     elif name == "uneven.mkv":
-        counters.encode(path, count=5, milliseconds=[0, 30, 90, 100, 200])
+        counters.encode(path, count=5, ticks=[0, 30, 90, 100, 200])
     else:
         counters.encode(path, count=5)
     facts = probe(path)
