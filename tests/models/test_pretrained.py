@@ -25,6 +25,7 @@ from tests.models.published_layouts import (
     training_file,
     videomae,
 )
+from tests.module_with import module_with
 
 
 def saved(content: object, folder: Path, name: str = "weights.pth") -> Path:
@@ -260,6 +261,14 @@ def test_one_tensor_too_many_is_an_error_that_shows_it(tmp_path: Path):
     path = saved({**encoder().state_dict(), "adapter.weight": torch.zeros(3, 4)}, tmp_path)
     message = assert_unchanged(model, lambda: load_pretrained(model, path), "do not fit VisionTransformer")
     assert re.search(r"unused +adapter\.weight +3x4 +-\n", message)
+
+
+def test_final_norm_is_left_out_only_where_another_takes_its_place(tmp_path: Path):
+    state = encoder(pooling="none").state_dict()
+    model = module_with({name: tensor.shape for name, tensor in state.items() if not name.startswith("norm.")})
+    path = saved(training_file(videomae().state_dict()), tmp_path)
+    message = assert_unchanged(model, lambda: load_pretrained(model, path), "do not fit")
+    assert re.search(r"unused +norm\.weight +32 +-\n", message)
 
 
 def test_one_other_shape_is_an_error_that_shows_both(tmp_path: Path):
