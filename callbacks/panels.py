@@ -21,8 +21,8 @@ class Panels(Callback):
     """Draw named rows of frames for a few validation or test clips after each evaluation.
 
     Works with every task that has ``panels(batch) -> dict[str, Tensor]``: rows by title, each (B, 3, T, H, W) in
-    [0, 1]; and with batches that hold ``name`` list[str] and ``frames`` int64 (B, T). Clips come from the first batch, one
-    per video as long as there are enough videos, and stay the same from epoch to epoch.
+    [0, 1]; and with batches that hold ``name`` list[str] and ``frames`` int64 (B, T). Clips come from the first batch,
+    one per video as long as there are enough videos, and stay the same from epoch to epoch.
 
     Writes ``<folder>/<stage>_epoch<NNN>.png``; the number is the count of finished training epochs.
 
@@ -66,11 +66,12 @@ class Panels(Callback):
             return
         chosen = spread_over_videos(batch["name"], self.num_clips)
         rows = {title: value[chosen].float().cpu() for title, value in pl_module.panels(batch).items()}
-        captions = []
-        times = torch.linspace(0, batch["frames"].shape[1] - 1, min(self.num_frames, batch["frames"].shape[1])).long()
-        for clip in chosen:
-            shown = ", ".join(str(number) for number in batch["frames"][clip][times.to(batch["frames"].device)].tolist())
-            captions.append(f"{batch['name'][clip]}   frames {shown}")
+        numbers = batch["frames"][chosen].cpu()
+        times = torch.linspace(0, numbers.shape[1] - 1, min(self.num_frames, numbers.shape[1])).long()
+        captions = [
+            f"{batch['name'][clip]}   frames {', '.join(map(str, shown.tolist()))}"
+            for clip, shown in zip(chosen, numbers[:, times], strict=True)
+        ]
         picture = contact_sheet({title: value[:, :, times] for title, value in rows.items()}, captions)
         self.folder.mkdir(parents=True, exist_ok=True)
         save_png(picture, self.folder / f"{stem}.png")

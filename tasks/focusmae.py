@@ -1,0 +1,192 @@
+"""Masked pretraining of video transformers: VideoMAE, VideoMAE V2 (dual masking) and FocusMAE (region-guided masks)."""
+
+import math
+from collections.abc import Callable
+
+import torch
+from lightning import LightningModule
+from torch import Tensor
+from torch.optim import Optimizer
+from torchmetrics import MeanMetric
+
+from models.focusmae import roi_fractions
+from models.masked_autoencoder import MaskedAutoencoder
+from models.masking import gather_tokens
+from models.reconstruction import (
+    denormalise,
+    flat_cubes,
+    normalised_targets,
+    patchify,
+    reconstruction_loss,
+    sampling_loss,
+    token_errors,
+    unpatchify,
+)
+from models.region_prior import Regions
+from tasks.noise import sample_noise
+from tasks.parameter_groups import parameter_groups
+
+EVALUATION_EPOCH = 0  # masks of evaluation do not change from epoch to epoch
+STAGES, KINDS = ("val", "test"), ("loss", "loss_zeros")
+HIDDEN_GREY = 0.5
+PRIOR_TINT = (1.0, 0.45, 0.0)
+
+
+class MaskedPretraining(LightningModule):
+    """Train a model to paint the hidden part of a clip.
+
+    VideoMAE (Tong et al., 2022, arXiv 2203.12602), section 3: mean squared error on the hidden tokens. VideoMAE V2
+    (Wang et al., 2023, arXiv 2303.16727), section 3.2: the same on the decoded tokens that were hidden from the
+    encoder. FocusMAE (Basu et al., 2024, arXiv 2403.08848; sbasu276/FocusMAE) adds AdaMAE's loss of the token sampler
+    (Bandara et al., 2023, arXiv 2211.09120): L = L_reconstruction + w L_sampling. Which of the three it is depends on
+    the model alone.
+
+    Targets are pixels of each cube, normalised per cube and channel, always in float32.
+
+    Logs ``<stage>/loss`` (training: the minimised sum; evaluation: reconstruction alone, on fixed masks), in evaluation
+    ``<stage>/loss_zeros``, the loss of predicting zeros, and, for models with a region prior,
+    ``<stage>/roi_visible_fraction`` and ``<stage>/roi_masked_fraction``.
+
+    Args:
+        model: The masked autoencoder.
+        optimizer: Makes the optimizer from parameter groups; None for a task that only evaluates.
+        scheduler: Makes a schedule, stepped once per optimizer step, from the optimizer, ``total_steps`` and
+            ``steps_per_epoch``.
+        normalise_targets: Predict normalised pixels; false: raw pixels in [0, 1].
+        flat_threshold: Leave cubes out of the loss whose standard deviation is below this in every channel, in units of
+            full intensity; 0 keeps all, as published. Normalisation blows the sensor noise of a flat cube up to unit
+            variance, so that static surveillance scenes and black borders pay full weight for what cannot be predicted.
+        sampling_weight: w; used with a token sampler only.
+        seed: Seed of the masks, which depend on ``(seed, epoch, sample)``.
+    """
+
+    needs = ("video", "mean", "std", "index")
+
+    def __init__(
+        self,
+        model: MaskedAutoencoder,
+        optimizer: Callable[[list[dict]], Optimizer] | None = None,
+        scheduler: Callable[..., object] | None = None,
+        normalise_targets: bool = True,
+        flat_threshold: float = 0.0,
+        sampling_weight: float = 1e-4,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        self.save_hyperparameters(ignore=["model", "optimizer", "scheduler"])
+        self.model, self.optimizer, self.scheduler = model, optimizer, scheduler
+        self.losses = torch.nn.ModuleDict({f"{stage}_{kind}": MeanMetric() for stage in STAGES for kind in KINDS})
+
+    def training_step(self, batch: dict, batch_idx: int) -> Tensor:
+        output, errors, counted, _ = self._reconstruct(batch, self.current_epoch + 1)
+        loss = reconstruction = reconstruction_loss(errors, counted)
+        size = len(batch["video"])
+        if "log_probability" in output:
+            sampling = sampling_loss(output["log_probability"], errors, output["index"], counted)
+            loss = reconstruction + self.hparams.sampling_weight * sampling
+            self.log("train/loss_reconstruction", reconstruction, batch_size=size)
+            self.log("train/loss_sampling", sampling, batch_size=size)
+        self.log("train/loss", loss, prog_bar=True, batch_size=size)
+        self._log_regions("train", output, size)
+        return loss
+
+    def validation_step(self, batch: dict, batch_idx: int) -> None:
+        self._evaluate("val", batch)
+
+    def test_step(self, batch: dict, batch_idx: int) -> None:
+        self._evaluate("test", batch)
+
+    @torch.no_grad()
+    def panels(self, batch: dict) -> dict[str, Tensor]:
+        """Show what the model was given and what it made of it, on the masks of evaluation.
+
+        All hidden tokens are decoded, whatever the decoder mask of training. Mean and contrast of each cube are taken
+        from the original, as they are not predicted; the row "cube means" shows how much of the picture is due to that.
+
+        Args:
+            batch: As in training.
+
+        Returns:
+            Rows (B, 3, T, H, W) in [0, 1]: original, seen by the encoder, reconstruction, cube means and, for models
+            with one, the region prior.
+        """
+        pixels = self._pixels(batch)
+        tubelet, grid = self.model.tubelet, self.model.grid
+        output = self.model(batch["video"], regions=self._regions(batch), noise=self._noise(batch, EVALUATION_EPOCH))
+        if not output["counted"].all():  # a decoder with a mask of its own left hidden tokens out
+            output = self.model(batch["video"], encoder_mask=output["hidden"], decoder_mask=~output["hidden"])
+        index, cubes = output["index"], patchify(pixels, tubelet)
+        prediction = output["prediction"].float()
+        means = denormalise(torch.zeros_like(prediction), pixels, tubelet, index)
+        if self.hparams.normalise_targets:
+            prediction = denormalise(prediction, pixels, tubelet, index)
+
+        def painted(tokens: Tensor) -> Tensor:
+            place = index.unsqueeze(-1).expand_as(tokens)
+            return unpatchify(cubes.scatter(1, place, tokens), grid, tubelet).clamp(0, 1)
+
+        rows = {
+            "original": pixels.clamp(0, 1),
+            "seen by\nthe encoder": painted(torch.full_like(prediction, HIDDEN_GREY)),
+            "reconstruction": painted(prediction),
+            "cube means\n(for comparison)": painted(means),
+        }
+        if "prior" in output:
+            weight = unpatchify(output["prior"].unsqueeze(-1).expand_as(cubes).float(), grid, tubelet)
+            tint = pixels.new_tensor(PRIOR_TINT).view(1, 3, 1, 1, 1)
+            rows["region prior"] = (pixels.mean(1, keepdim=True) * (1 - weight / 2) + tint * weight / 2).clamp(0, 1)
+        return rows
+
+    def configure_optimizers(self) -> Optimizer | dict:
+        if self.optimizer is None:
+            raise ValueError("MaskedPretraining: no optimizer was given; a task without one can only be evaluated")
+        optimizer = self.optimizer(parameter_groups(self.model))
+        if self.scheduler is None:
+            return optimizer
+        total_steps = self.trainer.estimated_stepping_batches
+        steps_per_epoch = math.ceil(self.trainer.num_training_batches / self.trainer.accumulate_grad_batches)
+        schedule = self.scheduler(optimizer, total_steps=total_steps, steps_per_epoch=steps_per_epoch)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def _reconstruct(self, batch: dict, epoch: int) -> tuple[dict[str, Tensor], Tensor, Tensor, Tensor]:
+        """Run the model; return its output, the errors and which of them count, and the targets (B, M, P)."""
+        output = self.model(batch["video"], regions=self._regions(batch), noise=self._noise(batch, epoch))
+        pixels, tubelet = self._pixels(batch), self.model.tubelet
+        cubes = normalised_targets(pixels, tubelet) if self.hparams.normalise_targets else patchify(pixels, tubelet)
+        target = gather_tokens(cubes, output["index"])
+        counted = output["counted"]
+        if self.hparams.flat_threshold > 0:
+            flat = flat_cubes(pixels, tubelet, self.hparams.flat_threshold)
+            counted = counted & ~flat.gather(1, output["index"])
+        return output, token_errors(output["prediction"], target), counted, target
+
+    def _evaluate(self, stage: str, batch: dict) -> None:
+        output, errors, counted, target = self._reconstruct(batch, EVALUATION_EPOCH)
+        zeros = token_errors(torch.zeros_like(target), target)
+        size = len(batch["video"])
+        for kind, value in (("loss", errors), ("loss_zeros", zeros)):
+            metric = self.losses[f"{stage}_{kind}"]
+            metric.update(value, counted.float())  # weighted by tokens: the same for any batch size and process count
+            self.log(f"{stage}/{kind}", metric, on_epoch=True, prog_bar=kind == "loss", batch_size=size)
+        self._log_regions(stage, output, size)
+
+    def _log_regions(self, stage: str, output: dict[str, Tensor], size: int) -> None:
+        if "prior" in output:
+            fractions = roi_fractions(output["hidden"], output["prior"])
+            self.log_dict(
+                {f"{stage}/{name}": value for name, value in fractions.items()}, batch_size=size, sync_dist=True
+            )
+
+    def _noise(self, batch: dict, epoch: int) -> Tensor:
+        noise = sample_noise(batch["index"].tolist(), self.model.noise_size, self.hparams.seed, epoch)
+        return noise.to(batch["video"].device, non_blocking=True)
+
+    @staticmethod
+    def _regions(batch: dict) -> Regions | None:
+        return Regions(batch["boxes"], batch["box_scores"], batch["box_count"]) if "boxes" in batch else None
+
+    @staticmethod
+    def _pixels(batch: dict) -> Tensor:
+        """Undo the normalisation of the input: (B, 3, T, H, W) float32 in [0, 1]."""
+        mean, std = (batch[key].float().view(1, -1, 1, 1, 1) for key in ("mean", "std"))
+        return batch["video"].float() * std + mean
