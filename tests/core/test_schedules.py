@@ -49,7 +49,7 @@ def test_fraction_of_an_epoch_is_rounded_to_a_step():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"warmup_epochs": 0, "warmup_steps": 5}, "set warmup_epochs"),
+        ({"warmup_epochs": 0, "warmup_steps": 5}, "make warmup_epochs positive"),
         ({"warmup_epochs": 4}, "does not fit"),
         ({"warmup_epochs": -1}, "warmup_epochs=-1: expected"),
     ],
