@@ -10,7 +10,7 @@ import numpy as np
 
 from datamodules.reading.facts import VideoFacts
 
-Reader = TypeVar("Reader", bound="FactsReader")
+Reader = TypeVar("Reader", bound="VideoReader")
 
 
 class VideoReader(Protocol):
