@@ -211,24 +211,18 @@ class MaskedAutoencoder(nn.Module):
         Raises:
             ValueError: When clips or noise have another size than expected, or a mask is not usable.
         """
-        if encoder_mask is None or (decoder_mask is None and self.decoder_mask is not None):
-            noise = self.draw_noise(video, noise)
         num_visible, num_decoded = self.num_visible, self.num_decoded
         if encoder_mask is not None:
             num_visible = count_visible(encoder_mask, self.num_tokens, "encoder_mask")
-        elif self.mask == "tube":
-            encoder_mask = tube_mask(noise[:, : self._encoder_noise_size], self.grid, self.mask_ratio)
-        else:
-            encoder_mask = random_mask(noise[:, : self._encoder_noise_size], self.mask_ratio)
-        visible, decoded = split_tokens(encoder_mask, num_visible)
-
         if decoder_mask is not None:
             num_decoded = count_visible(decoder_mask, self.num_tokens, "decoder_mask")
-        elif self.decoder_mask is not None:
-            decoder_mask = running_cell_mask(noise[:, -1], self.grid, self.decoder_mask_ratio)
+        if encoder_mask is None or (decoder_mask is None and self.decoder_mask is not None):
+            drawn_encoder_mask, drawn_decoder_mask = self.make_masks(self.draw_noise(video, noise))
+            encoder_mask = drawn_encoder_mask if encoder_mask is None else encoder_mask
+            decoder_mask = drawn_decoder_mask if decoder_mask is None else decoder_mask
+        visible, decoded = split_tokens(encoder_mask, num_visible)
         if decoder_mask is not None:
             decoded, _ = split_tokens(decoder_mask, num_decoded)
-
         encoded = self.encoder.forward_tokens(video, visible)
         return {
             "prediction": self.decode(encoded, visible, decoded),
@@ -236,6 +230,21 @@ class MaskedAutoencoder(nn.Module):
             "counted": encoder_mask.gather(1, decoded),
             "hidden": encoder_mask,
         }
+
+    def make_masks(self, noise: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Make the masks of encoder and decoder from noise (B, ``noise_size``); see `forward` for their meaning.
+
+        Returns:
+            (B, N) bool, True = hidden from the encoder; (B, N) bool, True = not decoded, or None without such a mask.
+        """
+        encoder_noise = noise[:, : self._encoder_noise_size]
+        if self.mask == "tube":
+            encoder_mask = tube_mask(encoder_noise, self.grid, self.mask_ratio)
+        else:
+            encoder_mask = random_mask(encoder_noise, self.mask_ratio)
+        if self.decoder_mask is None:
+            return encoder_mask, None
+        return encoder_mask, running_cell_mask(noise[:, -1], self.grid, self.decoder_mask_ratio)
 
     def decode(self, encoded: Tensor, visible: Tensor, decoded: Tensor) -> Tensor:
         """Predict cubes from the encoded tokens.

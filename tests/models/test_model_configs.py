@@ -1,0 +1,42 @@
+"""Every model config builds and runs, without memory for its weights."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+
+from tests.conftest import REPOSITORY
+
+NAMES = sorted(path.stem for path in (REPOSITORY / "conf/model").glob("*.yaml"))
+
+
+def composed(repository: Path, name: str) -> DictConfig:
+    with initialize_config_dir(str(repository / "conf"), version_base="1.3"):
+        return compose(f"model/{name}").model
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_config_builds_a_model_that_runs(repository: Path, name: str) -> None:
+    config = composed(repository, name)
+    with torch.device("meta"):
+        model = instantiate(config, _convert_="all")
+        output = model(torch.empty(2, 3, config.num_frames, config.image_size, config.image_size))
+    if isinstance(output, dict):
+        assert output["prediction"].shape[:2] == output["index"].shape == (2, model.num_decoded)
+    else:
+        assert output.shape == (2, config.dim)
+
+
+@pytest.mark.parametrize("size", ["tiny", "vit_s", "vit_b", "vit_l", "vit_h", "vit_g"])
+def test_encoders_of_one_name_have_one_size(repository: Path, size: str) -> None:
+    """Weights of a pretraining config load into the encoder config of the same name."""
+    encoder = composed(repository, size if size.startswith("vit") else f"vit_{size}")
+    shared = ("num_frames", "image_size", "patch_size", "tubelet_size", "dim", "depth", "num_heads", "mlp_ratio")
+    family = [name for name in NAMES if name in {f"{kind}_{size}" for kind in ("videomae", "videomae_v2", "focusmae")}]
+    assert family
+    for name in family:
+        config = composed(repository, name)
+        assert {key: config[key] for key in shared} == {key: encoder[key] for key in shared}, name
