@@ -135,12 +135,12 @@ class Clips(Dataset[dict[str, Any]]):
 
 def clip_boxes(regions: VideoRegions, frames: np.ndarray, views: list[View]) -> list[tuple[Tensor, Tensor]]:
     """Look up the boxes of the frames of a clip and let them follow the pixels: per frame boxes (R, 4), scores (R,)."""
-    found = []
-    for frame in frames:
-        boxes, scores = (torch.from_numpy(values) for values in regions.at(int(frame)))
-        moved, kept = transform_boxes(boxes, views)
-        found.append((moved[kept], scores[kept]))
-    return found
+    found = [regions.at(int(frame)) for frame in frames]
+    lengths = [len(scores) for _, scores in found]
+    boxes, scores = (torch.from_numpy(np.concatenate(values)) for values in zip(*found, strict=True))
+    moved, kept = transform_boxes(boxes, views)
+    parts = zip(moved.split(lengths), scores.split(lengths), kept.split(lengths), strict=True)
+    return [(boxes[kept], scores[kept]) for boxes, scores, kept in parts]
 
 
 def collate_clips(samples: Sequence[dict[str, Any]]) -> dict[str, Any]:

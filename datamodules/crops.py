@@ -83,7 +83,7 @@ class View:
 
 def resized(frames: Tensor, size: tuple[int, int]) -> Tensor:
     """Resize (N, C, H, W) uint8 or float frames as described at ``View.pixels``."""
-    if frames.dtype == torch.uint8 and frames.device.type != "cpu":  # torch resizes bytes on the CPU alone
+    if frames.dtype == torch.uint8 and frames.device.type != "cpu":  # bytes: on the CPU alone
         return resized(frames.float(), size).round_().clamp_(0, 255).to(torch.uint8)
     return functional.interpolate(frames, size, mode="bilinear", align_corners=False, antialias=True)
 

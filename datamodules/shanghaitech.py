@@ -44,6 +44,8 @@ class ShanghaiTech(Videos):
         LabelFileError: When a mask has another number of frames than its video.
     """
 
+    title = "ShanghaiTech Campus"
+    expects = "folder that holds training/ and testing/"
     usual_fps = 24.0
 
     def training_videos(self) -> list[Listed]:
@@ -53,7 +55,7 @@ class ShanghaiTech(Videos):
             return [replace(video, name=Path(video.name).name) for video in videos]
         videos = sorted((self.root / "training" / "videos").glob("*.avi"))
         if not videos:
-            raise DatasetNotFoundError("ShanghaiTech Campus", self.root, ["training/videos/*.avi"], PAGE)
+            raise DatasetNotFoundError(self.title, self.root, ["training/videos/*.avi"], PAGE)
         return [Listed(video.stem, video) for video in videos]
 
     def evaluation_videos(self) -> list[Listed]:
@@ -62,7 +64,7 @@ class ShanghaiTech(Videos):
         masks = [f"testing/test_frame_mask/{video.name}.npy" for video in videos]
         missing = [mask for mask in masks if not (self.root / mask).is_file()]
         if missing or not videos:
-            raise DatasetNotFoundError("ShanghaiTech Campus", self.root, missing or ["testing/frames/*/"], PAGE)
+            raise DatasetNotFoundError(self.title, self.root, missing or ["testing/frames/*/"], PAGE)
         return [Listed(video.name, video) for video in videos]
 
     def labels(self, video: Listed, facts: VideoFacts) -> np.ndarray | None:
@@ -74,7 +76,7 @@ class ShanghaiTech(Videos):
         """Refuse a root that lacks parts of the layout."""
         missing = [part for part in parts if not (self.root / part).is_dir()]
         if missing:
-            raise DatasetNotFoundError("ShanghaiTech Campus", self.root, missing, PAGE)
+            raise DatasetNotFoundError(self.title, self.root, missing, PAGE)
 
 
 def read_mask(path: Path, frame_count: int) -> np.ndarray:

@@ -74,6 +74,8 @@ class Videos(LightningDataModule):
     """
 
     provides = ("video", "mean", "std", "name", "frames", "index", "label", "boxes", "box_scores", "box_count")
+    title = "real footage"
+    expects = "folder of videos"
     usual_fps = 25.0
 
     def __init__(
@@ -123,10 +125,11 @@ class Videos(LightningDataModule):
         if self.hparams.root == SAMPLE:
             made = sample.generate(self.root)
             log.warning(
-                "datamodule.root=sample: this is NOT %s but a small GENERATED sample, in %s; no number from it is a "
-                "result. For real data: datamodule.root=<folder>",
-                type(self).__name__,
+                "datamodule.root=sample: a small GENERATED sample, NOT %s, is used (%s); no number measured on it is a "
+                "result. For the real data: datamodule.root=<%s>",
+                self.title,
                 made,
+                self.expects,
             )
         training = self.trainer is None or self.trainer.training or self.trainer.validating
         self.index(self.training_videos() if training else self.evaluation_videos())

@@ -136,8 +136,8 @@ def test_the_sample_is_made_in_the_official_layout_and_says_that_it_is_a_sample(
     datamodule = ShanghaiTech(cache=str(tmp_path), image_size=64, num_workers=0)
     with caplog.at_level(logging.WARNING):
         datamodule.prepare_data()
-    assert "datamodule.root=sample: this is NOT ShanghaiTech but a small GENERATED sample" in caplog.text
-    assert "datamodule.root=<folder>" in caplog.text
+    assert "datamodule.root=sample: a small GENERATED sample, NOT ShanghaiTech Campus, is used" in caplog.text
+    assert "datamodule.root=<folder that holds training/ and testing/>" in caplog.text
     datamodule.setup()
     assert len(datamodule.train_data) + len(datamodule.val_data) >= 24 and len(datamodule.eval_data) >= 16
     training = next(iter(datamodule.train_dataloader()))

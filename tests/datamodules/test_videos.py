@@ -186,6 +186,7 @@ def test_a_cut_epoch_continues_with_exactly_the_samples_it_had_left(make, worker
 
 def test_the_clips_of_a_visit_share_one_decoding(make, monkeypatch: pytest.MonkeyPatch) -> None:
     opened, asked = [], []
+    real_open = clips.open_video
 
     def counting(facts, backend):
         reader = real_open(facts, backend)
@@ -194,7 +195,6 @@ def test_the_clips_of_a_visit_share_one_decoding(make, monkeypatch: pytest.Monke
         opened.append(facts.path)
         return reader
 
-    real_open = clips.open_video
     monkeypatch.setattr(clips, "open_video", counting)
     sample = make(clips_per_video=4, frame_step=1).train_data[0, 0]
     assert len(opened) == len(asked) == 1
