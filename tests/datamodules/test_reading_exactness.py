@@ -6,7 +6,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import counters
+from tests.datamodules import counters
 import numpy as np
 import pytest
 from av.codec import Codec

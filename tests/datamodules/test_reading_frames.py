@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-import counters
+from tests.datamodules import counters
 import numpy as np
 import pytest
 from PIL import Image

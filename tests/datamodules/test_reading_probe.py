@@ -5,7 +5,7 @@ import pickle
 from pathlib import Path
 
 import av
-import counters
+from tests.datamodules import counters
 import numpy as np
 import pytest
 from torch.utils.data import DataLoader, Dataset

@@ -5,7 +5,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-import counters
+from tests.datamodules import counters
 import numpy as np
 import pytest
 

@@ -4,7 +4,7 @@ import logging
 import shutil
 from pathlib import Path
 
-import counters
+from tests.datamodules import counters
 import numpy as np
 import pytest
 

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-import counters
+from tests.datamodules import counters
 import pytest
 
 from datamodules import video_index

@@ -5,7 +5,7 @@ import logging
 from collections.abc import Iterable
 from pathlib import Path
 
-import counters
+from tests.datamodules import counters
 import numpy as np
 import pytest
 import torch
