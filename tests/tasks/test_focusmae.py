@@ -32,7 +32,7 @@ MODELS = {
     "videomae_v2": partial(MaskedAutoencoder, **SIZES, mask_ratio=0.75, decoder_mask="running_cell"),
     "focusmae": partial(FocusMAE, **SIZES, sampler_num_heads=2, mask_ratio=0.75),
 }
-EPOCHS = 150
+EPOCHS = 300
 MEAN, STD = torch.tensor([0.4, 0.5, 0.6]), torch.tensor([0.2, 0.25, 0.3])
 
 
