@@ -129,12 +129,13 @@ def _rows_in_view(camera: Camera, solid: Solid, shape: tuple[int, int]) -> Array
 
 def _sunlit(point: Array, towards: Array, solids: list[Solid]) -> Array:
     lit = np.ones(len(point), np.float32)
+    x, y, z = np.ascontiguousarray(point.T)
     for solid in solids:
         low, high = solid.bounds()
-        reach = towards[:2] * (high[2] / towards[2])  # the shadow's tip lies this far from the foot
-        near = np.minimum(low[:2], low[:2] - reach), np.maximum(high[:2], high[:2] - reach)
-        inside = (point[:, :2] > near[0] - 0.05).all(-1) & (point[:, :2] < near[1] + 0.05).all(-1)
-        rows = np.flatnonzero(inside & (point[:, 2] < high[2]))
+        reach = towards * (high[2] / towards[2])  # the tip of the shadow lies this far from the foot
+        left, near, _ = np.minimum(low, low - reach)
+        right, far, _ = np.maximum(high, high - reach)
+        rows = np.flatnonzero((x > left) & (x < right) & (y > near) & (y < far) & (z < high[2]))
         if len(rows):
             lit[rows] *= 1 - solid.opacity(point[rows], towards)
     return lit
@@ -143,13 +144,14 @@ def _sunlit(point: Array, towards: Array, solids: list[Solid]) -> Array:
 def _open(point: Array, solids: list[Solid]) -> Array:
     """Share of the sky that is not hidden: less at the foot of things."""
     share = np.ones(len(point), np.float32)
+    x, y, z = np.ascontiguousarray(point.T)
     for solid in solids:
         low, high = solid.bounds()
         if low[2] > 0.5:
             continue
-        beside = np.maximum(low[:2] - point[:, :2], point[:, :2] - high[:2])
-        rows = np.flatnonzero((beside < 1.2).all(-1) & (point[:, 2] < high[2]))
-        gap = np.maximum(beside[rows], 0)
-        gap = np.sqrt((gap**2).sum(-1) + (0.5 * point[rows, 2]) ** 2)
+        inside = (x > low[0] - 1.2) & (x < high[0] + 1.2) & (y > low[1] - 1.2) & (y < high[1] + 1.2)
+        rows = np.flatnonzero(inside & (z < high[2] - 0.02))
+        beside = np.maximum(np.maximum(low[:2] - point[rows, :2], point[rows, :2] - high[:2]), 0)
+        gap = np.sqrt(beside[:, 0] ** 2 + beside[:, 1] ** 2 + (0.5 * z[rows]) ** 2)
         share[rows] *= 1 - 0.45 * np.exp(-gap / (0.12 + 0.25 * min(1.0, high[2] - low[2])))
     return share

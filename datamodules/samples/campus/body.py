@@ -159,8 +159,8 @@ def build(look: Look, pose: Pose, place: Array, heading: Array) -> Parts:
         for left in (0.07, -0.07):
             add(trunk(0.05, left), (swing, left * 1.3, hem), 0.105 * g, 0.115 * g, look.top)
     add(trunk(0.29), trunk(0.35, 0, 0.01), 0.05, 0.05, look.skin)
-    add(trunk(0.375, 0, 0.03), trunk(0.42, 0, 0.025), 0.076, 0.084, look.skin)
-    add(trunk(0.40, 0, -0.015), trunk(0.44, 0, 0.01), 0.088, 0.086, look.hair)
+    add(trunk(0.36, 0, 0.035), trunk(0.40, 0, 0.04), 0.066, 0.072, look.skin)
+    add(trunk(0.40, 0, -0.02), trunk(0.43, 0, 0.0), 0.088, 0.088, look.hair)
     if look.long_hair:
         add(trunk(0.41, 0, -0.03), trunk(0.30, 0, -0.06), 0.082, 0.06, look.hair)
     for side, (swing, flex) in enumerate(pose.arms):

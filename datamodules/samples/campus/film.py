@@ -99,6 +99,8 @@ def film(
     rng = np.random.default_rng([seed, 2, *name.encode()])
     place, backdrop = visit(scene, size, seed)
     roles, weather = tell(place, num_frames / FPS, kind, rng), Weather.draw(rng)
+    if not anomalous:
+        roles = [part for role in roles if (part := role.normally()) is not None]
     sensor = Sensor(size, place.noise, rng)
     for number in range(num_frames):
         time = number / FPS
@@ -106,8 +108,7 @@ def film(
         shadow, contact = np.zeros((2, *size), np.float32)
         figures: list[tuple[int, Role, painter.Seen]] = []
         for index, role in enumerate(roles):
-            actor = role.actor if anomalous or role.kind is None else role.otherwise
-            parts = None if actor is None else actor.parts(time)
+            parts = role.actor.parts(time)
             if parts is None:
                 continue
             painter.cast(parts, place.camera, place.light, shadow, contact)
@@ -115,7 +116,7 @@ def film(
             if seen is not None:
                 figures.append((index, role, seen))
         light = (sun * backdrop.sun) * (1 - shadow * backdrop.level)[..., None]
-        light += (sky * backdrop.sky) * (1 - 0.45 * contact * backdrop.level)[..., None]
+        light += (sky * backdrop.sky) * (1 - 0.55 * contact * backdrop.level)[..., None]
         figures.sort(key=lambda figure: -figure[2].distance)
         owner = _compose(light, figures)
         yield Shot(sensor.expose(light), _sightings(figures, owner, time, size))

@@ -14,9 +14,9 @@ def tree(grain: Grain, rng: np.random.Generator, x: float, y: float, height: flo
     spread = 0.28 * height
     tint = leaves(grain, GREEN * rng.uniform(0.8, 1.2))
     solids: list[Solid] = [Post((x, y), 0.028 * height, 0, 0.6 * height, plain(grain, rgb(104, 88, 72), 0.5, 0.25))]
-    for _ in range(7):
-        dx, dy, dz = rng.uniform(-0.6, 0.6, 3) * spread
-        radius = spread * rng.uniform(0.55, 0.8)
+    for _ in range(10):
+        dx, dy, dz = rng.uniform(-0.75, 0.75, 3) * spread
+        radius = spread * rng.uniform(0.35, 0.7)
         centre = (x + dx, y + dy, 0.72 * height + 0.8 * dz)
         solids.append(Foliage(centre, (radius, radius, 0.8 * radius), tint, grain))
     return solids
@@ -108,15 +108,6 @@ def planter(grain: Grain, rng: np.random.Generator, x: tuple[float, float], y: t
         tint = leaves(grain, GREEN * rng.uniform(0.6, 1.3))
         solids.append(Foliage((*place, 0.6), (radius, radius, 0.45), tint, grain, density=0.8))
     return solids
-
-
-def steps(grain: Grain, x: tuple[float, float], y: float, count: int = 4) -> list[Solid]:
-    """Stairs that rise away from the camera, starting at ``y``."""
-    stone = plain(grain, rgb(178, 174, 166), 0.25, 0.4)
-    return [
-        Box((x[0], y + 0.36 * i, 0), (x[1], y + 0.36 * count, 0.16 * (i + 1)), plain(grain, rgb(120, 116, 110)), stone)
-        for i in range(count)
-    ]
 
 
 def kerb(grain: Grain, x: tuple[float, float], y: tuple[float, float], height: float = 0.12) -> list[Solid]:

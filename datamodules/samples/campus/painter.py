@@ -1,4 +1,4 @@
-"""Draw moving figures into linear light: antialiased shaded capsules, hidden by what stands before them, with shadows."""
+"""Draw figures into linear light: antialiased shaded capsules with shadows, hidden by what stands before them."""
 
 from dataclasses import dataclass
 
@@ -10,6 +10,7 @@ from datamodules.samples.campus.body import Parts
 from datamodules.samples.campus.camera import Camera
 
 SHADOW_BLUR = 1.6  # pixels over which the rim of a shadow fades
+CONTACT_BLUR = 4.0  # the same for the dark spot under a foot, which the sky lights from all sides
 
 
 @dataclass(frozen=True)
@@ -32,15 +33,38 @@ class Seen:
     whole: Array
 
 
-def _capsules(start: Array, end: Array, radius: Array, x: Array, y: Array) -> tuple[Array, Array]:
-    """Distances (P, n) of pixels from capsules (P) in the picture, and their places (P, n) across, in radii."""
-    way = end - start
-    square = (way**2).sum(-1)[:, None] + 1e-6
-    px, py = x[None] - start[:, :1], y[None] - start[:, 1:]
-    along = ((px * way[:, :1] + py * way[:, 1:]) / square).clip(0, 1)
-    dx, dy = px - along * way[:, :1], py - along * way[:, 1:]
-    thick = radius[:, :1] + (radius[:, 1:] - radius[:, :1]) * along
-    return np.sqrt(dx * dx + dy * dy) - thick, np.stack([dx, dy]) / thick
+class _Capsules:
+    """Tapered capsules (P) in the picture and their geometry at the pixels (h, w) of a window.
+
+    Args:
+        start, end: Centres of the ends (P, 2) in pixels.
+        radius: Radii at both ends (P, 2) in pixels.
+        window: Rows and columns.
+    """
+
+    def __init__(self, start: Array, end: Array, radius: Array, window: tuple[slice, slice]) -> None:
+        rows, columns = window
+        x = np.arange(columns.start, columns.stop, dtype=np.float32) + (0.5 - start[:, 0, None, None])
+        y = np.arange(rows.start, rows.stop, dtype=np.float32)[:, None] + (0.5 - start[:, 1, None, None])
+        way = end - start
+        step = (way / ((way * way).sum(-1, keepdims=True) + 1e-6))[..., None, None]
+        along = x * step[:, 0] + y * step[:, 1]
+        np.minimum(np.maximum(along, 0, out=along), 1, out=along)
+        self.across = x - along * way[:, 0, None, None], y - along * way[:, 1, None, None]
+        along *= (radius[:, 1] - radius[:, 0])[:, None, None]
+        along += radius[:, 0, None, None]
+        self.thick = along
+
+    def gap(self) -> Array:
+        """Distances (P, h, w) of the pixels from the capsules, negative inside."""
+        x, y = self.across
+        return np.sqrt(x * x + y * y) - self.thick
+
+    def normal(self, chosen: Array) -> Array:
+        """Normals (h, w, 3) in the camera's frame of the capsules numbered ``chosen`` (h, w)."""
+        x, y, thick = (np.take_along_axis(values, chosen[None], 0)[0] for values in (*self.across, self.thick))
+        x, y = x / thick, y / thick
+        return np.stack([x, y, -np.sqrt(np.maximum(1 - x * x - y * y, 0))], -1)
 
 
 def _window(low: Array, high: Array, size: tuple[int, int]) -> tuple[slice, slice] | None:
@@ -71,44 +95,36 @@ def see(parts: Parts, camera: Camera, backdrop: Backdrop, light: Light, sun: flo
         return None
     rows, columns = window
     order = np.argsort(-distance.mean(0))  # far parts first
-    (start, end), radius, colour = ends[:, order], radius[order], parts.colour[order]
-    y, x = np.mgrid[rows, columns].astype(np.float32) + 0.5
-    gap, across = _capsules(start, end, np.maximum(radius, 0.35), x.ravel(), y.ravel())
-    cover = (0.5 - gap).clip(0, 1)
-    seen = np.ones_like(cover)  # share of each part that later, nearer parts leave uncovered
-    seen[:-1] = np.cumprod((1 - cover)[:0:-1], axis=0)[::-1]
+    colour = parts.colour[order]
+    capsules = _Capsules(ends[0, order], ends[1, order], np.maximum(radius[order], 0.35), window)
+    cover = (0.5 - capsules.gap()).clip(0, 1)
+    seen = np.ones_like(cover)  # share of each part that nearer parts leave uncovered
+    np.cumprod(1 - cover[:0:-1], axis=0, out=seen[-2::-1])
     weight = cover * seen
     whole = weight.sum(0)
 
-    # normals of the round parts in the camera's frame: across the picture, and towards the viewer
-    out = np.sqrt((1 - (across**2).sum(0)).clip(0, 1))
-    normal = np.stack([across[0], across[1], -out])
-    facing = np.tensordot(camera.axes @ light.direction, normal, 1).clip(0, 1)
-    upward = np.tensordot(camera.axes[:, 2], normal, 1)
-    foot, _ = camera.project(_foot(parts)[None])
-    lit = _around(backdrop.lit, foot[0])
-    by_sky = (weight * (0.62 + 0.38 * upward)).T @ colour * (SKY_COLOUR * light.sky * sky)
-    by_sun = (weight * facing).T @ colour * (SUN_COLOUR * light.sun * sun * lit)
-    distance_to_figure = float(distance.mean())
-    shape = x.shape
-    free = backdrop.depth[rows, columns] > distance_to_figure - 0.25
-    whole = whole.reshape(shape)
-    light_seen = (by_sky + by_sun).reshape(*shape, 3) / np.maximum(whole, 1e-3)[..., None]
-    return Seen(rows, columns, whole * free, light_seen, distance_to_figure, whole)
+    normal = capsules.normal(weight.argmax(0))
+    facing = (normal @ (camera.axes @ light.direction)).clip(0, 1)
+    upward = normal @ camera.axes[:, 2]
+    by_sky = SKY_COLOUR * light.sky * sky * (0.5 + 0.5 * upward)[..., None]
+    by_sun = SUN_COLOUR * light.sun * sun * _around(backdrop.lit, camera.project(_foot(parts))[0]) * facing[..., None]
+    cloth = np.tensordot(weight, colour, (0, 0)) / np.maximum(whole, 1e-3)[..., None]
+    middle = float(distance.mean())
+    free = backdrop.depth[window] > middle - 0.25
+    return Seen(rows, columns, whole * free, cloth * (by_sky + by_sun), middle, whole)
 
 
 def cast(parts: Parts, camera: Camera, light: Light, shadow: Array, contact: Array) -> None:
     """Add the figure's shadow on the ground to ``shadow`` (H, W), and the dark spot below it to ``contact``."""
     towards = light.direction
-    fallen = [end - end[:, 2:] / towards[2] * towards for end in (parts.start, parts.end)]
-    _blot(np.stack(fallen), parts.radius, camera, shadow, SHADOW_BLUR)
-    foot = _foot(parts)
-    low = parts.start[:, 2] < 0.5
-    if low.any():
-        spots = np.stack([parts.start[low], parts.end[low]]) * np.array([1, 1, 0], np.float32)
-        _blot(spots, np.full((int(low.sum()), 2), 0.10, np.float32), camera, contact, 3.0)
-    else:
-        _blot(np.stack([foot[None], foot[None]]), np.full((1, 2), 0.12, np.float32), camera, contact, 3.0)
+    large = parts.radius[:, 0] > min(0.05, parts.radius.max())  # hands and spokes are lost in the blur
+    start, end = (ends[large] - ends[large, 2:] / towards[2] * towards for ends in (parts.start, parts.end))
+    _blot(np.stack([start, end]), parts.radius[large], camera, shadow, SHADOW_BLUR)
+    low = np.concatenate([ends[ends[:, 2] < 0.25] for ends in (parts.start, parts.end)])
+    if len(low):  # from the foremost to the hindmost point near the ground
+        far = low[np.argmax(((low - low[0]) ** 2).sum(-1))]
+        spot = np.stack([low[:1], far[None]]) * np.array([1, 1, 0], np.float32)
+        _blot(spot, np.full((1, 2), 0.14, np.float32), camera, contact, CONTACT_BLUR)
 
 
 def _blot(ends: Array, radius: Array, camera: Camera, picture: Array, blur: float) -> None:
@@ -120,10 +136,9 @@ def _blot(ends: Array, radius: Array, camera: Camera, picture: Array, blur: floa
     window = _window((place.min(0) - margin).min(0), (place.max(0) + margin).max(0), camera.size)
     if window is None:
         return
-    y, x = np.mgrid[window].astype(np.float32) + 0.5
-    gap, _ = _capsules(place[0], place[1], radius, x.ravel(), y.ravel())
-    dark = (0.5 - gap.min(0) / blur).clip(0, 1).reshape(x.shape)
-    np.maximum(picture[window], dark, out=picture[window])
+    gap = _Capsules(place[0], place[1], radius, window).gap().min(0)
+    part = picture[window]
+    np.maximum(part, (0.5 - gap / blur).clip(0, 1), out=part)
 
 
 def _foot(parts: Parts) -> Array:

@@ -1,7 +1,6 @@
 """Six places of the campus, each with its own static camera, ground, things, light and flow of people."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -10,66 +9,9 @@ from datamodules.samples.campus import furniture as put
 from datamodules.samples.campus.arrays import rgb
 from datamodules.samples.campus.backdrop import Area, Backdrop, Light, render
 from datamodules.samples.campus.camera import Camera
+from datamodules.samples.campus.place import Interval, Lane, Place, both_ways
 from datamodules.samples.campus.solids import Box, Post, Solid
 from datamodules.samples.campus.textures import Grain, asphalt, facade, grass, plain, tiles, zebra
-
-Interval = tuple[float, float]
-
-
-@dataclass(frozen=True)
-class Lane:
-    """A strip along which people walk in one direction.
-
-    Args:
-        start: Where it enters the picture (x, y) in metres.
-        end: Where it leaves.
-        width: People walk up to half of this to the side of the line.
-    """
-
-    start: tuple[float, float]
-    end: tuple[float, float]
-    width: float
-
-    @property
-    def length(self) -> float:
-        """Metres."""
-        return float(np.hypot(self.end[0] - self.start[0], self.end[1] - self.start[1]))
-
-    @property
-    def heading(self) -> tuple[float, float]:
-        """Unit vector of the flow."""
-        return (self.end[0] - self.start[0]) / self.length, (self.end[1] - self.start[1]) / self.length
-
-
-@dataclass(frozen=True)
-class Place:
-    """A filmed place.
-
-    Args:
-        camera: Who looks.
-        light: Sun and sky.
-        lanes: Where people walk.
-        ground: Areas of the ground.
-        solids: Everything that stands there.
-        noise: Noise of the camera in grey levels.
-    """
-
-    camera: Camera
-    light: Light
-    lanes: list[Lane]
-    ground: list[Area]
-    solids: list[Solid]
-    noise: float
-
-
-def both_ways(start: tuple[float, float], end: tuple[float, float], gap: float, width: float) -> list[Lane]:
-    """Two lanes ``gap`` metres apart in which people keep to the right."""
-    way = np.array(end) - start
-    right = np.array([way[1], -way[0]]) / np.hypot(*way) * gap / 2
-    there = Lane(tuple(np.array(start) + right), tuple(np.array(end) + right), width)
-    back = Lane(tuple(np.array(end) - right), tuple(np.array(start) - right), width)
-    return [there, back]
-
 
 EVERYWHERE: Interval = (-80.0, 80.0)
 
@@ -89,10 +31,11 @@ def promenade(size: tuple[int, int], grain: Grain, rng: np.random.Generator) -> 
         solids += put.bush(grain, rng, x, 16.4, rng.uniform(0.5, 0.8))
     solids += put.bench(grain, -4.6, 13.2) + put.bench(grain, 3.2, 13.2) + put.lamp(grain, 9.4, 13.1)
     solids += put.bin_(grain, -2.9, 13.1, rgb(60, 110, 80)) + put.lamp(grain, -6.8, 13.1)
+    lanes = both_ways((-14, 9.0), (14, 9.0), 2.6, 2.0)
     return Place(
-        camera=Camera(size, height=5.2, pitch=23, yaw=4, roll=0.8, focal=0.80),
+        camera=Camera(size, height=5.2, pitch=24, yaw=4, roll=0.8, focal=0.96),
         light=Light(azimuth=215, elevation=42, sun=1.0, sky=0.42),
-        lanes=both_ways((-14, 9.0), (14, 9.0), 2.6, 2.0),
+        lanes=lanes, ways=lanes,
         ground=ground, solids=solids, noise=1.9,
     )  # fmt: skip
 
@@ -113,12 +56,12 @@ def avenue(size: tuple[int, int], grain: Grain, rng: np.random.Generator) -> Pla
             )
     for y in (12.0, 20.0, 28.0):
         solids += put.lamp(grain, 3.9, y) + put.bench(grain, -4.1, y - 1.6, along_x=False, back=-1)
-    solids += put.hedge(grain, (7.4, 8.4), (5, 40)) + put.hedge(grain, (-9.4, -8.2), (5, 40))
+    solids += put.hedge(grain, (7.4, 8.4), (15.2, 40)) + put.hedge(grain, (-9.4, -8.2), (15.2, 40))
     solids += put.bin_(grain, -3.9, 8.6, rgb(150, 92, 60))
     return Place(
         camera=Camera(size, height=5.0, pitch=20, yaw=-3, roll=-0.6, focal=0.92),
         light=Light(azimuth=105, elevation=38, sun=0.95, sky=0.45),
-        lanes=both_ways((0, 3.0), (0, 38.0), 2.8, 1.8),
+        lanes=both_ways((0, 3.0), (0, 32.0), 2.8, 1.8), ways=both_ways((-9.5, 13.6), (9.5, 13.6), 0.8, 0.8),
         ground=ground, solids=solids, noise=1.7,
     )  # fmt: skip
 
@@ -131,26 +74,27 @@ def riverside(size: tuple[int, int], grain: Grain, rng: np.random.Generator) -> 
     ground = [
         Area(EVERYWHERE, EVERYWHERE, grass(grain, rgb(98, 122, 70))),
         Area((-3.4, 3.2), EVERYWHERE, bricks),
+        Area((-12, -3.4), (9, 18), bricks),
         Area((3.2, 4.4), EVERYWHERE, plain(grain, rgb(170, 166, 158), 0.3)),
     ]
-    solids: list[Solid] = [Box((-12, 4.5, 0), (-3.6, 46, 7.5), walls)]
-    solids += [Box((-3.6, 5 + 4.8 * i, 0), (-3.3, 5.5 + 4.8 * i, 7.5), panel) for i in range(8)]
+    solids: list[Solid] = [Box((-12, 4.5, 0), (-3.6, 10.3, 7.5), walls), Box((-12, 16.4, 0), (-3.6, 46, 7.5), walls)]
+    solids += [Box((-3.6, 4.9 + 4.8 * i, 0), (-3.3, 5.4 + 4.8 * i, 7.5), panel) for i in (0, 1, *range(3, 8))]
     solids += put.railing(grain, (3.3, 3.5), (3.3, 30.0), rgb(222, 224, 222), gap=0.75)
     for y in (9.0, 17.0, 26.0):
         solids += put.tree(grain, rng, 7.6 + rng.uniform(-0.7, 0.7), y, rng.uniform(3.8, 5.0))
-    solids += put.lamp(grain, 2.8, 13.5) + put.planter(grain, rng, (-3.2, -2.3), (10.4, 13.6))
+    solids += put.lamp(grain, 2.8, 13.5) + put.planter(grain, rng, (-3.2, -2.3), (17.4, 20.6))
     solids += put.bin_(grain, -2.8, 8.8, rgb(70, 84, 120)) + put.hedge(grain, (10, 11.2), (6, 50), 1.3)
     solids += [Box((-30, 48, 0), (40, 50, 9), put.leaves(grain, put.DARK_GREEN * 1.4))]
     return Place(
         camera=Camera(size, height=4.6, pitch=21, yaw=13, roll=0.5, focal=0.82),
         light=Light(azimuth=140, elevation=46, sun=0.9, sky=0.5),
-        lanes=both_ways((-0.2, 2.5), (-0.2, 34.0), 2.6, 1.6),
+        lanes=both_ways((-0.2, 2.5), (-0.2, 30.0), 2.6, 1.6), ways=both_ways((-6.0, 15.5), (1.5, 2.0), 0.5, 0.4),
         ground=ground, solids=solids, noise=2.1,
     )  # fmt: skip
 
 
 def courtyard(size: tuple[int, int], grain: Grain, rng: np.random.Generator) -> Place:
-    """A square of light and dark slabs before a glass entrance with stairs and stone beds."""
+    """A square of light and dark slabs before a glass entrance between stone beds."""
     slabs = tiles(grain, (rgb(196, 190, 180), rgb(116, 110, 104)), (1.0, 1.0), 0.04, bond=0, variety=0.2, every=3)
     panel = tiles(grain, (rgb(172, 160, 146), rgb(110, 102, 94)), (1.3, 0.8), 0.04, variety=0.2)
     walls = facade(grain, panel, (2.0, 2.2), (3.0, 3.4), 1.6)
@@ -161,18 +105,19 @@ def courtyard(size: tuple[int, int], grain: Grain, rng: np.random.Generator) -> 
         Box((-3.0, 17.4, 3.6), (7.0, 20.6, 3.95), plain(grain, rgb(150, 150, 152))),
     ]
     solids += [Post((x, 17.8), 0.2, 0.0, 3.6, plain(grain, rgb(196, 194, 188))) for x in (-2.4, 6.4)]
-    solids += put.steps(grain, (-2.5, 6.5), 18.6)
     solids += put.planter(grain, rng, (-10.0, -4.4), (14.8, 16.2)) + put.planter(grain, rng, (8.4, 14.0), (14.8, 16.2))
     solids += put.tree(grain, rng, -7.4, 15.5, 3.6) + put.tree(grain, rng, 11.0, 15.5, 3.8)
     solids += put.bollards(grain, [(x, 13.6) for x in (-9.0, -6.2, -3.4, 7.4, 10.2)])
     solids += (
         put.bench(grain, -5.6, 14.2, back=1) + put.bin_(grain, -3.2, 14.4, rgb(90, 90, 96)) + put.lamp(grain, 7.6, 14.2)
     )
+    mat = tiles(grain, (rgb(96, 92, 90), rgb(60, 58, 56)), (1.4, 0.7), 0.04, variety=0.15)
+    across = both_ways((-12, 9.6), (15, 9.6), 2.6, 2.2)
     return Place(
-        camera=Camera(size, height=5.6, pitch=25, yaw=-5, roll=-0.7, focal=0.84),
+        camera=Camera(size, height=5.4, pitch=25, yaw=-5, roll=-0.7, focal=0.95),
         light=Light(azimuth=240, elevation=50, sun=0.85, sky=0.5),
-        lanes=[*both_ways((-12, 10.0), (15, 10.0), 2.6, 2.2), Lane((-6, 5.2), (1.2, 18.2), 1.2), Lane((2.6, 18.2), (8.5, 4.8), 1.2)],
-        ground=[Area(EVERYWHERE, EVERYWHERE, slabs)], solids=solids, noise=1.6,
+        lanes=[*across, Lane((-6, 5.2), (1.2, 20.6), 1.2), Lane((2.6, 20.6), (8.5, 4.8), 1.2)], ways=across,
+        ground=[Area(EVERYWHERE, EVERYWHERE, slabs), Area((-2.2, 6.2), (18.4, 21), mat)], solids=solids, noise=1.6,
     )  # fmt: skip
 
 
@@ -200,10 +145,11 @@ def crossing(size: tuple[int, int], grain: Grain, rng: np.random.Generator) -> P
     solids += put.lamp(grain, -6.6, 6.3, 5.0) + put.bin_(grain, 4.4, 14.9, rgb(168, 120, 52))
     for x in (-9.0, 10.4):
         solids += put.tree(grain, rng, x, 17.2, 4.4)
+    pavement = [*both_ways((14, 13.9), (-13, 13.9), 1.3, 0.7), Lane((-9, 5.6), (10, 5.6), 0.8)]
     return Place(
-        camera=Camera(size, height=5.8, pitch=26, yaw=6, roll=0.4, focal=0.80),
+        camera=Camera(size, height=5.6, pitch=25, yaw=6, roll=0.4, focal=0.88),
         light=Light(azimuth=160, elevation=55, sun=0.28, sky=0.85),
-        lanes=[*both_ways((14, 13.9), (-13, 13.9), 1.3, 0.7), *both_ways((0.1, 3.0), (0.1, 14.6), 1.4, 0.8), Lane((-9, 5.4), (10, 5.4), 0.9)],
+        lanes=[*pavement, *both_ways((0.1, 3.0), (0.1, 14.6), 1.4, 0.8)], ways=pavement,
         ground=ground, solids=solids, noise=2.3,
     )  # fmt: skip
 
@@ -228,10 +174,11 @@ def colonnade(size: tuple[int, int], grain: Grain, rng: np.random.Generator) -> 
         solids += [Post((x, 8.1), 0.28, 0.2, 7, marble), Box((x - 0.4, 7.7, 0), (x + 0.4, 8.5, 0.22), marble)]
     solids += put.planter(grain, rng, (-8.4, -4.6), (15.6, 16.6)) + put.planter(grain, rng, (4.4, 8.6), (15.6, 16.6))
     solids += put.bench(grain, 0.4, 15.9) + put.bin_(grain, 2.2, 15.9, rgb(120, 70, 60))
+    lanes = both_ways((-14, 10.8), (12, 10.8), 2.8, 2.2)
     return Place(
-        camera=Camera(size, height=4.4, pitch=20, yaw=-7, roll=-0.4, focal=0.82),
+        camera=Camera(size, height=4.4, pitch=20, yaw=-7, roll=-0.4, focal=0.94),
         light=Light(azimuth=232, elevation=30, sun=1.15, sky=0.38),
-        lanes=both_ways((-14, 11.4), (12, 11.4), 3.0, 2.4),
+        lanes=lanes, ways=lanes,
         ground=ground, solids=solids, noise=1.8,
     )  # fmt: skip
 
@@ -243,7 +190,7 @@ PLACES: list[Callable[[tuple[int, int], Grain, np.random.Generator], Place]] = [
 
 @lru_cache(maxsize=2)
 def visit(scene: int, size: tuple[int, int], seed: int) -> tuple[Place, Backdrop]:
-    """Set up and render scene number ``scene`` (from 0); scenes beyond the six places repeat them with other details."""
+    """Set up and render place number ``scene``, counted from 0."""
     rng = np.random.default_rng([seed, 1, scene])
     place = PLACES[scene % len(PLACES)](size, Grain(rng), rng)
     return place, render(place.camera, place.ground, place.solids, place.light, rng)

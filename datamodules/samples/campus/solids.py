@@ -52,7 +52,10 @@ class Box:
         corners = self.bounds()
         first, second = (corners[0] - origin) / rays, (corners[1] - origin) / rays
         near, far = np.minimum(first, second), np.maximum(first, second)
-        return near, near.max(-1), far.min(-1)
+        # numpy reduces over a short last axis slowly
+        enter = np.maximum(np.maximum(near[:, 0], near[:, 1]), near[:, 2])
+        leave = np.minimum(np.minimum(far[:, 0], far[:, 1]), far[:, 2])
+        return near, enter, leave
 
     def hit(self, origin: Array, rays: Array) -> tuple[Array, Array, Array]:
         near, enter, leave = self._slabs(origin, rays)

@@ -1,5 +1,6 @@
 """Who does what in a video: people who walk, and in test videos something that does not belong there."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -7,11 +8,10 @@ import numpy as np
 from datamodules.samples.campus.actors import WIND_UP, Actor, Pedestrian, Rider, Route, Thrown
 from datamodules.samples.campus.arrays import rgb
 from datamodules.samples.campus.body import Look
-from datamodules.samples.campus.places import Lane, Place
+from datamodules.samples.campus.place import Lane, Place
 
-KINDS = ("bicycle", "running", "throwing", "scooter", "chasing", "skateboard")
-"""Kinds of anomalies, in the order in which videos get them."""
-
+PAINTS = [rgb(170, 40, 40), rgb(40, 70, 130), rgb(40, 44, 48), rgb(210, 210, 205)]
+BALLS = [rgb(214, 92, 40), rgb(222, 214, 60), rgb(230, 228, 222), rgb(60, 90, 170)]
 PERSONAL_SPACE = 0.75  # metres between the centres of two people
 
 
@@ -32,6 +32,12 @@ class Role:
     end: float = np.inf
     otherwise: Actor | None = None
 
+    def normally(self) -> "Role | None":
+        """The part in the same video without its anomaly, None if it has none there."""
+        if self.kind is None:
+            return self
+        return None if self.otherwise is None else Role(self.otherwise)
+
 
 def tell(place: Place, duration: float, kind: str | None, rng: np.random.Generator) -> list[Role]:
     """Make up the story of a video of ``duration`` seconds with an anomaly of ``kind``, or with none."""
@@ -44,13 +50,14 @@ def tell(place: Place, duration: float, kind: str | None, rng: np.random.Generat
 def crowd(place: Place, duration: float, rng: np.random.Generator) -> list[Pedestrian]:
     """People who walk with the flow of their lanes, some in pairs, without bumping into each other."""
     people: list[Pedestrian] = []
-    wanted = int(rng.integers(5, 10))
+    wanted = int(rng.integers(6, 12))
     for _ in range(6 * wanted):
         if len(people) >= wanted:
             break
         lane = place.lanes[rng.integers(len(place.lanes))]
+        first, last = lane.visible(place.camera)
         speed = float(np.clip(rng.normal(1.3, 0.14), 0.95, 1.7))
-        along = rng.uniform(-0.9 * speed * duration, lane.length)
+        along = rng.uniform(first - 0.8 * speed * duration, last - 1)
         aside = rng.uniform(-0.5, 0.5) * lane.width
         group = [aside] if rng.random() < 0.7 else [aside - 0.42, aside + 0.42]
         newcomers = [
@@ -63,6 +70,7 @@ def crowd(place: Place, duration: float, rng: np.random.Generator) -> list[Pedes
 
 
 def _route(lane: Lane, along: float, aside: float, speed: float, *, against: bool = False) -> Route:
+    """A way along ``lane`` that begins ``along`` metres from its start and ``aside`` metres to its left."""
     x, y = lane.heading
     start = (lane.start[0] + along * x - aside * y, lane.start[1] + along * y + aside * x)
     return Route(start, (-x, -y) if against else (x, y), speed)
@@ -75,58 +83,55 @@ def _apart(first: Pedestrian, second: Pedestrian, duration: float) -> bool:
 
 
 def _passage(
-    lane: Lane, duration: float, speed: float, rng: np.random.Generator, *, against: bool
-) -> tuple[float, float]:
-    """Where on the lane, and how far aside, somebody must be at time 0 to pass through in the middle of the video."""
-    middle = duration * rng.uniform(0.42, 0.58)
-    half = lane.length / 2
-    along = half + speed * middle if against else half - speed * middle
-    return along, rng.uniform(-0.4, 0.4) * lane.width
+    place: Place, duration: float, speeds: tuple[float, float], rng: np.random.Generator, *, against: bool = False
+) -> tuple[Lane, float, float, float]:
+    """A lane, a place on it at time 0 (along, aside) and a speed with which somebody passes mid-video."""
+    lane = place.ways[rng.integers(len(place.ways))]
+    speed, middle = float(rng.uniform(*speeds)), duration * rng.uniform(0.45, 0.55)
+    centre = sum(lane.visible(place.camera)) / 2
+    along = centre + speed * middle if against else centre - speed * middle
+    return lane, along, rng.uniform(-0.4, 0.4) * lane.width, speed
 
 
-def _riding(vehicle: str, slow: float, fast: float):
+def _riding(vehicle: str, slow: float, fast: float) -> Callable[[Place, float, np.random.Generator], list[Role]]:
     def roles(place: Place, duration: float, rng: np.random.Generator) -> list[Role]:
-        lane = place.lanes[rng.integers(min(2, len(place.lanes)))]
-        speed = float(rng.uniform(slow, fast))
-        along, aside = _passage(lane, duration, speed, rng, against=False)
-        paint = [rgb(170, 40, 40), rgb(40, 70, 130), rgb(40, 44, 48), rgb(210, 210, 205)][rng.integers(4)]
-        return [Role(Rider(Look.draw(rng), _route(lane, along, aside, speed), vehicle, paint), vehicle)]
+        route = _route(*_passage(place, duration, (slow, fast), rng))
+        paint = PAINTS[rng.integers(len(PAINTS))]
+        return [Role(Rider(Look.draw(rng), route, vehicle, paint), vehicle)]
 
     return roles
 
 
 def _running(place: Place, duration: float, rng: np.random.Generator) -> list[Role]:
-    lane = place.lanes[rng.integers(min(2, len(place.lanes)))]
-    speed = float(rng.uniform(3.4, 4.2))
-    along, aside = _passage(lane, duration, speed, rng, against=True)
-    return [Role(Pedestrian(Look.draw(rng), _route(lane, along, aside, speed, against=True)), "running")]
+    route = _route(*_passage(place, duration, (3.5, 4.2), rng, against=True), against=True)
+    return [Role(Pedestrian(Look.draw(rng), route), "running")]
 
 
 def _chasing(place: Place, duration: float, rng: np.random.Generator) -> list[Role]:
-    lane = place.lanes[rng.integers(min(2, len(place.lanes)))]
-    speed = float(rng.uniform(3.6, 4.4))
-    along, aside = _passage(lane, duration, speed, rng, against=False)
+    lane, along, aside, speed = _passage(place, duration, (3.8, 4.4), rng)
     gap = rng.uniform(1.6, 2.4)
     return [
-        Role(Pedestrian(Look.draw(rng), _route(lane, along + place_, aside + side, speed), phase), "chasing")
-        for place_, side, phase in ((gap / 2, 0.15, 0.0), (-gap / 2, -0.15, 0.3))
+        Role(Pedestrian(Look.draw(rng), _route(lane, along + ahead, aside + side, speed), phase), "chasing")
+        for ahead, side, phase in ((gap / 2, 0.15, 0.0), (-gap / 2, -0.15, 0.3))
     ]
 
 
 def _throwing(place: Place, duration: float, rng: np.random.Generator) -> list[Role]:
-    lane = place.lanes[rng.integers(min(2, len(place.lanes)))]
-    speed, moment = float(rng.uniform(1.1, 1.4)), float(duration * rng.uniform(0.38, 0.5))
-    along, aside = lane.length * rng.uniform(0.35, 0.5) - speed * moment, rng.uniform(-0.3, 0.3) * lane.width
+    lane = place.lanes[rng.integers(2)]
+    first, last = lane.visible(place.camera)
+    speed, moment = float(rng.uniform(1.1, 1.4)), float(duration * rng.uniform(0.35, 0.5))
+    nearest = first + rng.uniform(0.15, 0.45) * min(last - first, 12.0)
+    along, aside = nearest - speed * moment, rng.uniform(-0.3, 0.3) * lane.width
     look, phase, route = Look.draw(rng), float(rng.random()), _route(lane, along, aside, speed)
     x, y = lane.heading
     hand = route.at(moment) + 0.5 * np.array([x, y]) - 0.2 * np.array([-y, x])
-    push = rng.uniform(6.0, 8.0)
+    push = rng.uniform(4.5, 6.5)
     thrown = Thrown(
         origin=(float(hand[0]), float(hand[1]), look.height * 1.08),
         velocity=(float(push * x), float(push * y), float(rng.uniform(3.4, 4.6))),
         start=moment,
-        radius=float(rng.uniform(0.13, 0.17)),
-        colour=[rgb(214, 92, 40), rgb(222, 214, 60), rgb(230, 228, 222), rgb(60, 90, 170)][rng.integers(4)],
+        radius=float(rng.uniform(0.14, 0.18)),
+        colour=BALLS[rng.integers(len(BALLS))],
     )
     begin, end = moment - WIND_UP, thrown.rest()
     return [
@@ -143,3 +148,7 @@ ANOMALIES = {
     "chasing": _chasing,
     "skateboard": _riding("skateboard", 3.0, 4.0),
 }
+"""Roles of each kind of anomaly, made from the place, the length of the video in seconds and a generator."""
+
+KINDS = tuple(ANOMALIES)
+"""Kinds of anomalies, in the order in which videos get them."""

@@ -139,8 +139,8 @@ def leaves(grain: Grain, colour: Array) -> Material:
 
     def material(u: Array, v: Array) -> Array:
         clump = grain.fractal(u, v, 0.8, 3)
-        leaf = grain.smooth(u, v, 0.11)
-        return colour * (0.25 + 1.1 * clump * (0.35 + 1.1 * leaf))[:, None]
+        leaf = grain.smooth(u, v, 0.09)
+        return colour * (0.15 + 1.2 * clump * (0.2 + 1.4 * leaf))[:, None]
 
     return material
 
