@@ -94,6 +94,14 @@ def test_probabilities_are_normalised_and_hold_the_bonus() -> None:
     torch.testing.assert_close(shift[:, ::5] - shift[:, 1:2], torch.full((2, 26), 3.0))
 
 
+def test_the_sampler_sees_positions_unless_told_not_to() -> None:
+    for sampler_positions in (True, False):
+        model = small(delta=0.0, sampler_positions=sampler_positions).eval()
+        seen = model.encoder.embed(clips()) if sampler_positions else model.encoder.patch_embed(clips())
+        expected = model.sampler_logits(seen).log_softmax(1)
+        torch.testing.assert_close(model(clips(), noise=noise())["log_probability"], expected)
+
+
 def test_samples_and_noise_decide_independently() -> None:
     masks = hidden()
     assert len(masks.unique(dim=0)) == len(masks)

@@ -57,6 +57,12 @@ def test_the_running_cell_moves_on_by_one_place_per_slice_and_keeps_each_place_o
     assert len(masks.flatten(1).unique(dim=0)) == 4
 
 
+def test_the_running_cell_starts_and_turns_as_published() -> None:
+    masks = running_cell_mask(torch.tensor([0.1, 0.3]), (4, 2, 2), 0.5).long().view(2, 4, 4).tolist()
+    assert masks[0] == [[1, 0, 0, 1], [0, 0, 1, 1], [0, 1, 1, 0], [1, 1, 0, 0]]
+    assert masks[1] == masks[0][1:] + masks[0][:1]
+
+
 def test_masks_are_functions_of_noise_alone() -> None:
     for make, shape in (
         (lambda u: random_mask(u, 0.8), (3, N)),
