@@ -47,7 +47,7 @@ def build(
         if cause is not None and is_message(cause):
             raise cause from None
         if isinstance(cause, _REFUSALS):
-            raise ConfigError(_with_key(key, str(cause))) from cause
+            raise ConfigError(_with_key(key, node, str(cause))) from cause
         raise
 
 
@@ -106,5 +106,8 @@ def _check_arguments(key: str, node: dict[str, Any], factory: Any, extra: Mappin
     check_values(key, values, hints)
 
 
-def _with_key(key: str, text: str) -> str:
-    return text if text.startswith(f"{key.partition('.')[0]}.") else f"{key}: {text}"
+def _with_key(key: str, node: Mapping[str, Any], text: str) -> str:
+    """Put the key before a constructor's message, joined where the message begins with the parameter's name."""
+    if text.startswith(f"{key.partition('.')[0]}."):
+        return text
+    return f"{key}.{text}" if text.partition(":")[0] in node else f"{key}: {text}"

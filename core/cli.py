@@ -35,7 +35,7 @@ def _check(arguments: list[str]) -> None:
     from hydra._internal.utils import get_args_parser
 
     from core.check import check_overrides
-    from core.launch import run_id
+    from core.run_id import run_id
 
     parser = get_args_parser()
     parser.error = _refuse

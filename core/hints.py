@@ -69,7 +69,7 @@ def fits(value: Any, hint: Any) -> bool:
         return isinstance(value, dict) and (len(arms) < 2 or all(fits(element, arms[1]) for element in value.values()))
     if kind is collections.abc.Callable:
         return not isinstance(value, bool | int | float | str | list | NoneType)
-    if not inspect.isclass(kind) or kind is object:
+    if not inspect.isclass(kind) or kind in (Any, object):  # typing.Any is a class since Python 3.11
         return True
     if issubclass(kind, PathLike):
         return isinstance(value, str | PathLike)

@@ -9,47 +9,16 @@ import logging
 import os
 import sys
 from collections.abc import Callable
-from functools import cache
 from pathlib import Path
-from time import strftime
 
 from omegaconf import DictConfig, OmegaConf
 
-from core.errors import ConfigError, primary_process
+from core.errors import primary_process
 
 CONFIG_VARIABLE = "VIDZOO_CONFIG"
 RANK_VARIABLES = ("LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT", CONFIG_VARIABLE)
-_SHELLS = (None, "bash", "sh", "zsh", "interactive")  # SLURM's job names of an allocation that a person types into
 
 log = logging.getLogger(__name__)
-
-
-@cache
-def run_id() -> str:
-    """Name of the run folder, the same for all ranks of a job and after each requeue of a batch job.
-
-    ``RUN_ID`` if set; else the job id under SLURM, with the step where many runs share one interactive allocation; else
-    torchrun's ``--rdzv-id``; else the time.
-
-    Raises:
-        ConfigError: When several processes were started by somebody else and nothing gives them a common name.
-    """
-    variables = os.environ
-    job, step = variables.get("SLURM_JOB_ID"), variables.get("SLURM_STEP_ID")
-    if variables.get("RUN_ID"):
-        return variables["RUN_ID"]
-    if job and variables.get("SLURM_JOB_NAME") not in _SHELLS:
-        return job
-    if job and step and int(variables.get("SLURM_NTASKS", "1")) > 1:
-        return f"{job}.{step}"
-    if variables.get("TORCHELASTIC_RUN_ID", "none") != "none":
-        return variables["TORCHELASTIC_RUN_ID"]
-    if int(variables.get("WORLD_SIZE", "1")) > 1 or int(variables.get("NODE_RANK", "0")) > 0:
-        raise ConfigError("RUN_ID: missing; processes started together need one name: RUN_ID=NAME torchrun ...")
-    return strftime("%Y-%m-%d_%H-%M-%S")
-
-
-OmegaConf.register_new_resolver("run_id", run_id, replace=True)
 
 
 def relaunched() -> DictConfig | None:

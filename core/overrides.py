@@ -12,6 +12,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from core import run_id  # noqa: F401 registers the resolver that the config uses
 from core.errors import ConfigError, nearest, wrong
 from core.signature import signature
 from core.targets import RESERVED, SUPPLIED, TOP_LEVEL

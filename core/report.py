@@ -43,7 +43,8 @@ def show_config(config: Mapping[str, Any], screen: Console) -> None:
 def _grow(tree: Tree, node: Mapping[str, Any]) -> None:
     for key, value in node.items():
         if isinstance(value, Mapping) and value:
-            branch = tree.add(Text.assemble((str(key), "bold"), "  ", (str(value.get("_target_", "")), "dim")))
+            target = f"  {value['_target_']}" if "_target_" in value else ""
+            branch = tree.add(Text.assemble((str(key), "bold"), (target, "dim")))
             _grow(branch, {name: child for name, child in value.items() if name not in RESERVED})
         elif value != {}:
             text = near(Path(value)) if isinstance(value, str) and Path(value).is_absolute() else plain(value)

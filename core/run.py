@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from hydra.core.hydra_config import HydraConfig
 from lightning import LightningDataModule, LightningModule, Trainer, seed_everything
-from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint, ProgressBar
+from lightning.pytorch.callbacks import Checkpoint, LearningRateMonitor, ModelCheckpoint, ProgressBar
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
@@ -89,7 +89,7 @@ def make_trainer(config: dict[str, Any]) -> Trainer:
     loggers = [build(node, f"logger.{name}") for name, node in (config.get("logger") or {}).items()]
     if loggers and not any(isinstance(logger, MetricsFile) for logger in loggers):
         loggers.insert(0, MetricsFile(config["paths"]["run"]))
-    switches = {ModelCheckpoint: "enable_checkpointing", ProgressBar: "enable_progress_bar"}
+    switches = {Checkpoint: "enable_checkpointing", ProgressBar: "enable_progress_bar"}
     off = tuple(kind for kind, switch in switches.items() if config["trainer"].get(switch) is False)
     if not loggers:
         off += (LearningRateMonitor,)  # it refuses to work without a logger
@@ -157,8 +157,8 @@ def start(
 
 def best_of(trainer: Trainer, config: dict[str, Any]) -> tuple[float | None, Path | None]:
     """Best value of the monitored metric and its file; without checkpoints the last value and no file."""
-    kept = trainer.checkpoint_callback
-    if isinstance(kept, ModelCheckpoint) and kept.best_model_score is not None:
-        return float(kept.best_model_score), Path(kept.best_model_path) if kept.best_model_path else None
+    for kept in trainer.checkpoint_callbacks:
+        if isinstance(kept, ModelCheckpoint) and kept.best_model_score is not None:
+            return float(kept.best_model_score), Path(kept.best_model_path) if kept.best_model_path else None
     value = trainer.callback_metrics.get((config.get("monitor") or {}).get("metric"))
     return None if value is None else float(value), None

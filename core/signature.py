@@ -205,20 +205,22 @@ def _constructor(classes: list[tuple[Source, ast.AST, str]]) -> tuple[dict[str, 
         for node in definition.body:
             if isinstance(node, ast.FunctionDef) and node.name == "__init__":
                 parameters, is_open = _parameters(node, where, bound=True)
-                if is_open and _hands_on(node):
+                given = _handed_on(node)
+                if is_open and given is not None:
                     inherited, is_open = _constructor(classes[index + 1 :])
-                    parameters = {**inherited, **parameters}
+                    parameters = {**{n: p for n, p in inherited.items() if n not in given}, **parameters}
                 return parameters, is_open
     return {}, True
 
 
-def _hands_on(constructor: ast.FunctionDef) -> bool:
-    """Whether a constructor passes its ``**kwargs`` to ``super().__init__``."""
-    calls = (node for node in ast.walk(constructor) if isinstance(node, ast.Call))
-    return any(
-        ast.unparse(call.func) == "super().__init__" and any(keyword.arg is None for keyword in call.keywords)
-        for call in calls
-    )
+def _handed_on(constructor: ast.FunctionDef) -> set[str | None] | None:
+    """Names that a constructor gives to ``super().__init__`` beside its ``**kwargs``; None where it keeps those."""
+    for call in ast.walk(constructor):
+        if isinstance(call, ast.Call) and ast.unparse(call.func) == "super().__init__":
+            names = {keyword.arg for keyword in call.keywords}
+            if None in names:  # how ``**kwargs`` is written in a call
+                return names
+    return None
 
 
 def _parameters(function: ast.FunctionDef, where: Source, bound: bool) -> tuple[dict[str, Parameter], bool]:

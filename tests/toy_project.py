@@ -1,7 +1,7 @@
 """A zoo of toys in ``tests/toy``: one task, two datamodules and four models that train in a second.
 
-Tests use it in two ways: as a project of its own, the frame's own files beside the toys, for what happens on the command
-line; and with its folders added to the packages ``models``, ``tasks`` and ``datamodules``, within a test process.
+Tests use it in two ways: as a project of its own, the frame's own files beside the toys, for what happens on the
+command line; and with its folders added to the packages ``models``, ``tasks`` and ``datamodules``, within a process.
 """
 
 import importlib
@@ -72,8 +72,12 @@ def add_toys() -> None:
 
 def toy_config(run: Path, *overrides: str) -> DictConfig:
     """Compose the config of a toy job on one CPU with ``run`` as its run folder, resolved."""
-    search = f"hydra.searchpath=[file://{TOYS / 'conf'}]"
-    fixed = ["task=toy", "trainer.accelerator=cpu", "trainer.devices=1", "run_id=toy", f"paths.run={run}"]
+    return job_config(run, f"hydra.searchpath=[file://{TOYS / 'conf'}]", "task=toy", *overrides)
+
+
+def job_config(run: Path, *overrides: str) -> DictConfig:
+    """Compose the config of a job on one CPU with ``run`` as its run folder, resolved."""
+    fixed = ["trainer.accelerator=cpu", "trainer.devices=1", f"run_id={run.name}", f"paths.run={run}"]
     with initialize_config_dir(str(REPOSITORY / "conf"), version_base="1.3"):
-        cfg = compose("train", [search, *fixed, *overrides])
+        cfg = compose("train", [*fixed, *overrides])
     return OmegaConf.create(OmegaConf.to_container(cfg, resolve=True))

@@ -22,8 +22,9 @@ class Noise(Dataset):
     def __len__(self) -> int:
         return len(self.video)
 
-    def __getitem__(self, visit: tuple[int, int]) -> dict:
-        return {"video": self.video[visit[1]], "name": f"clip{visit[1]}", "index": visit[1]}
+    def __getitem__(self, visit: tuple[int, int] | int) -> dict:
+        index = visit if isinstance(visit, int) else visit[1]
+        return {"video": self.video[index], "name": f"clip{index}", "index": index}
 
 
 class Clips(LightningDataModule):

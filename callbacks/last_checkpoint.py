@@ -1,0 +1,57 @@
+"""The checkpoint that a run is continued from."""
+
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+from lightning import LightningModule, Trainer
+from lightning.pytorch.callbacks import Checkpoint
+
+_ONLY_WEIGHTS = False  # the optimizer, the schedule, counters and random streams too
+
+
+class LastCheckpoint(Checkpoint):
+    """Keep ``<folder>/last.ckpt``: at the end of every epoch, every few minutes within one, and where a run is stopped.
+
+    ModelCheckpoint's ``save_last`` writes its file only when it also writes a best one (Lightning 2.6), so that a run
+    whose metric no longer improves would be continued from far behind. Lightning replaces the file in one step.
+
+    Args:
+        folder: Where the file goes.
+        interval_s: Seconds after which a file is written within an epoch, looked at every ``trainer.log_every_n_steps``
+            batches; None for the ends of epochs alone.
+    """
+
+    def __init__(self, folder: str, interval_s: float | None = 600.0) -> None:
+        self.path = Path(folder, "last.ckpt")
+        self.interval_s = interval_s
+        self._saved_at = monotonic()
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._saved_at = monotonic()
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        if trainer.is_last_batch:
+            return  # the end of the epoch is near
+        if trainer.should_stop or trainer.global_step == trainer.max_steps or self._is_due(trainer, batch_idx):
+            self._save(trainer)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        # An epoch that was stopped midway counts as finished here; continued from here it would lose its rest.
+        if trainer.is_last_batch:
+            self._save(trainer)
+
+    def _is_due(self, trainer: Trainer, batch_idx: int) -> bool:
+        if self.interval_s is None or (batch_idx + 1) % max(1, trainer.log_every_n_steps):
+            return False
+        if (batch_idx + 1) % trainer.accumulate_grad_batches:
+            return False  # gradients are summed up that no checkpoint holds
+        # The first rank's clock decides, since saving is a joint act.
+        return trainer.strategy.broadcast(monotonic() - self._saved_at >= self.interval_s)
+
+    def _save(self, trainer: Trainer) -> None:
+        if not trainer.fast_dev_run:
+            trainer.save_checkpoint(self.path, _ONLY_WEIGHTS)
+            self._saved_at = monotonic()

@@ -1,0 +1,63 @@
+"""Options without effect are said."""
+
+import pytest
+
+from core.idle import idle_options
+
+
+def config(mode: str = "fit", **changes) -> dict:
+    base = {
+        "mode": mode,
+        "seed": 0,
+        "ckpt_path": None,
+        "model": {"pretrained": None},
+        "optim": {"_target_": "torch.optim.AdamW", "lr": 0.1, "betas": [0.9, 0.999]},
+        "monitor": {"metric": "val/loss", "mode": "min"},
+        "trainer": {"max_epochs": 4, "max_steps": -1},
+    }
+    return base | changes
+
+
+def checkpoint(**changes) -> dict:
+    return {"epoch": 1, "global_step": 6, "config": {"optim": config()["optim"], "seed": 0}} | changes
+
+
+def test_a_plain_training_has_nothing_to_say() -> None:
+    assert idle_options(config(), ["task=toy", "optim.lr=0.1", "trainer.max_epochs=4"], None, 1) == []
+    assert idle_options(config(ckpt_path="last"), ["ckpt_path=last"], checkpoint(), 1) == []
+
+
+@pytest.mark.parametrize("mode", ["validate", "test", "predict"])
+@pytest.mark.parametrize("option", ["optim.lr=1", "scheduler=cosine", "trainer.max_epochs=3"])
+def test_options_of_training_have_no_effect_elsewhere(mode: str, option: str) -> None:
+    [message] = idle_options(config(mode), [option], checkpoint(), 1)
+    assert message == f"{option} has no effect: mode={mode} does not train"
+
+
+@pytest.mark.parametrize(
+    ("job", "typed", "stored", "words"),
+    [
+        (config("test"), [], None, ["mode=test", "random"]),
+        (
+            config(model={"pretrained": "w.pt"}, ckpt_path="a.ckpt"),
+            [],
+            checkpoint(),
+            ["model.pretrained=w.pt", "a.ckpt"],
+        ),
+        (config(optim={"lr": 0.2}), [], checkpoint(), ["optim.lr=0.2 has no effect", "stored 0.1"]),
+        (config(seed=1), [], checkpoint(), ["seed=1 has no effect", "seed=0"]),
+        (config(trainer={"max_epochs": 2}), [], checkpoint(), ["max_epochs=2", "finished 2 epochs"]),
+        (config(trainer={"max_steps": 6}), [], checkpoint(), ["max_steps=6", "made 6 steps"]),
+        (config(trainer={"fast_dev_run": True}), ["trainer.max_epochs=9"], None, ["max_epochs=9", "fast_dev_run"]),
+        (config(trainer={"fast_dev_run": True}), ["logger=wandb"], None, ["logger=wandb", "fast_dev_run"]),
+        (config(trainer={"sync_batchnorm": True}), [], None, ["sync_batchnorm", "one process"]),
+        (config(trainer={"gradient_clip_algorithm": "norm"}), [], None, ["gradient_clip_algorithm", "val is null"]),
+        (config(trainer={"limit_val_batches": 0}), [], None, ["monitor.metric=val/loss", "validation"]),
+    ],
+)
+def test_each_option_without_effect_is_named_with_its_reason(
+    job: dict, typed: list[str], stored: dict | None, words: list[str]
+) -> None:
+    [message] = idle_options(job, typed, stored, 1)
+    for word in words:
+        assert word in message

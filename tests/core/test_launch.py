@@ -1,0 +1,114 @@
+"""Names of runs, the config that ranks share, and a process that is left as it was found."""
+
+import os
+from pathlib import Path
+
+import pytest
+from omegaconf import OmegaConf
+
+from core.errors import ConfigError, readable
+from core.launch import CONFIG_VARIABLE, launch, relaunched
+from core.run_id import run_id
+from tests.toy_project import job_config
+
+VARIABLES = ("RUN_ID", "SLURM_JOB_ID", "SLURM_JOB_NAME", "SLURM_STEP_ID", "SLURM_NTASKS", "TORCHELASTIC_RUN_ID")
+
+
+@pytest.fixture(autouse=True)
+def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in (*VARIABLES, "WORLD_SIZE", "NODE_RANK", "LOCAL_RANK", "RANK", "SLURM_PROCID", CONFIG_VARIABLE):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.mark.parametrize(
+    ("variables", "name"),
+    [
+        ({"RUN_ID": "mine", "SLURM_JOB_ID": "7", "SLURM_JOB_NAME": "train"}, "mine"),
+        ({"SLURM_JOB_ID": "7", "SLURM_JOB_NAME": "train", "SLURM_STEP_ID": "2"}, "7"),
+        ({"SLURM_JOB_ID": "7", "SLURM_JOB_NAME": "bash", "SLURM_STEP_ID": "2", "SLURM_NTASKS": "4"}, "7.2"),
+        ({"TORCHELASTIC_RUN_ID": "night", "WORLD_SIZE": "4"}, "night"),
+    ],
+)
+def test_a_run_is_named_alike_on_all_ranks(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], name: str
+) -> None:
+    for key, value in variables.items():
+        monkeypatch.setenv(key, value)
+    assert run_id.__wrapped__() == name
+
+
+def test_a_run_by_hand_is_named_by_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    monkeypatch.setenv("SLURM_JOB_NAME", "bash")  # many runs of one interactive allocation
+    name = run_id.__wrapped__()
+    assert name.startswith("20")
+    assert len(name) == len("2026-01-01_00-00-00")
+
+
+def test_processes_without_a_common_name_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
+    with pytest.raises(ConfigError, match="RUN_ID=NAME torchrun"):
+        run_id.__wrapped__()
+
+
+def test_a_rank_reads_the_config_of_its_parent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config, seen = job_config(tmp_path, "task=focusmae"), []
+
+    def job(cfg) -> float:
+        assert relaunched() is None
+        monkeypatch.setenv("LOCAL_RANK", "1")  # as in the process that Lightning starts meanwhile
+        seen.append(relaunched())
+        return 0.5
+
+    assert launch(job, config) == 0.5
+    assert seen == [config]
+    assert OmegaConf.load(tmp_path / "config.yaml") == config
+    assert not list(tmp_path.glob("*.part"))
+
+
+def test_the_process_is_left_as_it_was_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MASTER_PORT", "1")
+
+    def job(cfg) -> None:
+        import torch.distributed as dist
+
+        os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT="0", LOCAL_RANK="0", WORLD_SIZE="1")
+        dist.init_process_group("gloo", init_method=f"file://{tmp_path / 'meeting'}", rank=0, world_size=1)
+        raise KeyError("a job that fails")
+
+    with pytest.raises(KeyError):
+        launch(job, job_config(tmp_path, "task=focusmae"))
+    import torch.distributed as dist
+
+    assert not dist.is_initialized()
+    assert os.environ["MASTER_PORT"] == "1"
+    assert not {"MASTER_ADDR", "LOCAL_RANK", "WORLD_SIZE", CONFIG_VARIABLE} & os.environ.keys()
+
+
+def test_an_evaluation_leaves_the_config_of_the_training(tmp_path: Path) -> None:
+    launch(lambda cfg: None, job_config(tmp_path, "task=focusmae", "seed=1"))
+    launch(lambda cfg: None, job_config(tmp_path, "task=focusmae", "mode=test", "seed=2"))
+    assert OmegaConf.load(tmp_path / "config.yaml").seed == 1
+    assert OmegaConf.load(tmp_path / "config_test.yaml").seed == 2
+
+
+def test_a_job_is_checked_before_it_leaves_anything(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="mode=fly"):
+        launch(lambda cfg: None, job_config(tmp_path / "run", "task=focusmae", "mode=fly"))
+    assert not (tmp_path / "run").exists()
+
+
+def test_messages_end_the_program_and_faults_keep_their_traceback(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(SystemExit) as end, readable():
+        raise ConfigError("optim.lr: too much")
+    assert end.value.code == 1
+    assert capsys.readouterr().err == "optim.lr: too much\n"
+    with pytest.raises(ValueError, match="a fault"), readable():
+        raise ValueError("a fault")
+    monkeypatch.setenv("RANK", "1")
+    with pytest.raises(SystemExit), readable():
+        raise ConfigError("said by the first rank")
+    assert capsys.readouterr().err == ""

@@ -1,0 +1,110 @@
+"""What a run prints of itself."""
+
+import io
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from rich.console import Console
+from torch import nn
+
+from core import report
+from tests.toy_project import add_toys
+
+add_toys()
+
+
+@pytest.fixture
+def screen() -> Console:
+    return Console(file=io.StringIO(), width=120, highlight=False)
+
+
+def text(screen: Console) -> str:
+    return screen.file.getvalue()
+
+
+def test_flops_are_those_of_the_layers() -> None:
+    from models.toy_network import Autoencoder
+
+    model = Autoencoder(num_frames=2, image_size=4, hidden=8)
+    before = torch.get_rng_state()
+    assert report.forward_flops(model) == 2 * 2 * 96 * 8  # two layers, 96 x 8 multiply-adds each
+    assert torch.equal(torch.get_rng_state(), before)
+    assert model.training
+    assert all(parameter.device.type == "cpu" for parameter in model.parameters())
+
+
+def test_a_model_that_cannot_be_counted_says_why() -> None:
+    from models.toy_network import Classifier, DeepAutoencoder
+
+    assert "no num_frames" in report.forward_flops(Classifier())
+    assert "meta device" in report.forward_flops(DeepAutoencoder())
+
+
+def test_the_model_table_counts_shared_and_frozen_parameters_once(screen: Console) -> None:
+    model = nn.Module()
+    model.first = nn.Linear(3, 5, bias=False)
+    model.second = nn.Linear(3, 5, bias=False)
+    model.second.weight = model.first.weight
+    model.frozen = nn.Linear(2, 2).requires_grad_(False)
+    model.own = nn.Parameter(torch.zeros(7))
+    report.show_model(model, 2.5e9, screen)
+    shown = [line.split() for line in text(screen).splitlines()]
+    assert ["frozen", "Linear", "6", "0"] in shown
+    assert ["(itself)", "7", "7"] in shown
+    assert ["total", "28", "22"] in shown
+    assert "2.5 GFLOPs per clip" in text(screen)
+
+
+def test_the_config_is_shown_whole(screen: Console) -> None:
+    config = {"seed": 3, "model": {"_target_": "a.B", "dim": 4, "inner": {"x": None}}, "name": "job", "logger": {}}
+    report.show_config(config, screen)
+    for part in ("job", "seed: 3", "model  a.B", "dim: 4", "x: null"):
+        assert part in text(screen)
+
+
+def test_the_last_block_names_what_came_out_and_what_to_type_next(
+    screen: Console, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    run = tmp_path / "logs" / "toy" / "first"
+    (run / "pictures").mkdir(parents=True)
+    for name in "abcde":
+        (run / "pictures" / f"{name}.png").touch()
+    config = {
+        "name": "toy",
+        "run_id": "first",
+        "monitor": {"metric": "val/loss"},
+        "paths": {"run": str(run)},
+        "trainer": {"max_epochs": 5},
+        "next": ["try [this]"],
+    }
+    typed = ["task=toy", "trainer.max_epochs=5", "optim.betas=[0.9, 0.99]", "run_id=first"]
+    report.show_end(config, typed, 0.125, run / "checkpoints" / "best.ckpt", 0.0, screen)
+    shown = re.sub(r"\s+", " ", text(screen).replace("│", " "))
+    assert "best val/loss 0.125" in shown
+    assert "run folder logs/toy/first" in shown
+    assert "2 earlier ones" in shown
+    assert "logs/toy/first/pictures/e.png" in shown
+    repeated = "python train.py task=toy 'optim.betas=[0.9, 0.99]'"
+    assert f"{repeated} mode=test ckpt_path=logs/toy/first/checkpoints/best.ckpt" in shown
+    assert f"{repeated} trainer.max_epochs=10 run_id=first ckpt_path=last" in shown
+    assert "try [this]" in shown
+    assert "\x1b" not in text(screen)
+
+
+def test_a_job_of_a_sweep_is_continued_in_its_own_folder(tmp_path: Path) -> None:
+    run = tmp_path / "sweeps" / "id" / "3_toy"
+    config = {"run_id": "id", "paths": {"run": str(run)}, "trainer": {"max_epochs": -1}}
+    commands = report.next_commands(config, ["task=toy"], run / "best.ckpt")
+    assert commands["continue"] == f"python train.py task=toy hydra.run.dir={run} ckpt_path=last"
+
+
+def test_only_pictures_of_this_run_are_named(screen: Console, tmp_path: Path) -> None:
+    (tmp_path / "pictures").mkdir()
+    old = tmp_path / "pictures" / "old.png"
+    old.touch()
+    config = {"name": "x", "run_id": "x", "monitor": {"metric": "m"}, "paths": {"run": str(tmp_path)}, "trainer": {}}
+    report.show_end(config, [], None, None, old.stat().st_mtime + 10, screen)
+    assert "old.png" not in text(screen)

@@ -1,0 +1,159 @@
+"""One job within a process: modes, loggers, warnings, and a run that is cut and continued."""
+
+import csv
+import logging
+import os
+import re
+from pathlib import Path
+
+import pytest
+import torch
+
+from core.checkpoint import read_checkpoint
+from core.errors import ConfigError
+from core.run import run
+from tests.toy_project import add_toys, toy_config
+
+add_toys()
+FEW = ("trainer.max_epochs=2", "trainer.log_every_n_steps=2")
+
+
+@pytest.fixture(autouse=True)
+def leave_no_trace(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("PL_GLOBAL_SEED", "PL_SEED_WORKERS"):  # set by seed_everything
+        monkeypatch.setenv(name, os.environ.get(name, "0"))
+
+
+def columns(folder: Path) -> dict[str, list[str]]:
+    with (folder / "metrics.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    return {name: [row[name] for row in rows if row[name]] for name in rows[0]}
+
+
+def state(path: Path) -> dict[str, torch.Tensor]:
+    return torch.load(path, weights_only=True)["state_dict"]
+
+
+def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_a_training_returns_its_best_value_and_leaves_a_whole_run_folder(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    value = run(toy_config(tmp_path, *FEW))
+    found = columns(tmp_path)
+    assert value == pytest.approx(min(float(one) for one in found["val/loss"]))
+    assert {"train/loss", "val/loss", "lr-AdamW", "perf/clips_per_s", "data/wait_share"} <= found.keys()
+    assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == ["best.ckpt", "last.ckpt"]
+    shown = re.sub(r"[\s│]+", " ", capsys.readouterr().out)
+    for part in ("weight: 1.0", "GFLOPs per clip", "val/loss", "mode=test ckpt_path=", "ckpt_path=last"):
+        assert part in shown
+    assert "\x1b" not in shown
+
+
+def test_the_initial_weights_depend_on_the_seed_alone(tmp_path: Path) -> None:
+    nothing = ("trainer.max_epochs=1", "optim.lr=0", "optim.weight_decay=0")
+    run(toy_config(tmp_path / "a", *nothing))
+    run(toy_config(tmp_path / "b", *nothing, "callbacks=default", "datamodule.length=8"))
+    run(toy_config(tmp_path / "c", *nothing, "seed=1"))
+    a, b, c = (state(tmp_path / name / "checkpoints" / "last.ckpt") for name in "abc")
+    assert same(a, b)
+    assert not same(a, c)
+
+
+@pytest.mark.parametrize("mode", ["validate", "test", "predict"])
+def test_the_other_modes_use_a_checkpoint_and_return_nothing(tmp_path: Path, mode: str) -> None:
+    run(toy_config(tmp_path / "fit", "trainer.max_epochs=1"))
+    best = tmp_path / "fit" / "checkpoints" / "best.ckpt"
+    assert run(toy_config(tmp_path / "eval", f"mode={mode}", f"ckpt_path={best}")) is None
+    if mode != "predict":
+        stage = {"validate": "val", "test": "test"}[mode]
+        measured = float(columns(tmp_path / "eval")[f"{stage}/loss"][0])
+        assert measured == pytest.approx(float(columns(tmp_path / "fit")["val/loss"][0]), rel=1e-5)
+
+
+@pytest.mark.parametrize("logger", ["none", "tensorboard", "[csv,tensorboard]"])
+def test_metrics_are_in_a_file_whatever_loggers_are_chosen_but_none(tmp_path: Path, logger: str) -> None:
+    run(toy_config(tmp_path, f"logger={logger}", "trainer.max_epochs=1", "trainer.log_every_n_steps=1"))
+    assert (tmp_path / "metrics.csv").exists() == (logger != "none")
+    assert (tmp_path / "tensorboard").is_dir() == ("tensorboard" in logger)
+
+
+@pytest.mark.parametrize(
+    "switches",
+    [
+        ("debug=fast",),
+        ("debug=overfit", "trainer.max_epochs=2"),
+        ("debug=profile",),
+        ("callbacks=none", "logger=none"),
+        ("+trainer.enable_checkpointing=false", "trainer.enable_progress_bar=false"),
+        ("compile=true", "trainer.fast_dev_run=true"),
+    ],
+    ids=" ".join,
+)
+def test_switches_work_together(tmp_path: Path, switches: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda self: None)  # a compiler is not what is tested here
+    monkeypatch.chdir(tmp_path)
+    run(toy_config(tmp_path, *switches))
+    assert (tmp_path / "fit-profile.txt").exists() == ("debug=profile" in switches)
+
+
+def test_two_and_two_epochs_are_four_bit_by_bit(tmp_path: Path) -> None:
+    run(toy_config(tmp_path / "straight", "trainer.max_epochs=4"))
+    run(toy_config(tmp_path / "cut", "trainer.max_epochs=2"))
+    run(toy_config(tmp_path / "cut", "trainer.max_epochs=4", "ckpt_path=last"))
+    assert same(*(state(tmp_path / name / "checkpoints" / "last.ckpt") for name in ("straight", "cut")))
+    straight, cut = columns(tmp_path / "straight"), columns(tmp_path / "cut")
+    assert straight["val/loss"] == cut["val/loss"]
+
+
+@pytest.mark.parametrize("steps", [7, 8, 12])
+def test_a_run_cut_anywhere_continues_exactly(tmp_path: Path, steps: int) -> None:
+    often = ("trainer.max_epochs=3", "trainer.log_every_n_steps=1", "callbacks.last.interval_s=0")  # after each batch
+    run(toy_config(tmp_path / "straight", *often))
+    run(toy_config(tmp_path / "cut", *often, f"trainer.max_steps={steps}"))
+    assert read_checkpoint(tmp_path / "cut" / "checkpoints" / "last.ckpt")["global_step"] == steps
+    run(toy_config(tmp_path / "cut", *often, "ckpt_path=last"))
+    assert same(*(state(tmp_path / name / "checkpoints" / "last.ckpt") for name in ("straight", "cut")))
+
+
+def test_the_last_checkpoint_is_that_of_the_end_also_when_nothing_improves(tmp_path: Path) -> None:
+    run(toy_config(tmp_path, "trainer.max_epochs=3", "monitor.mode=max"))  # the loss falls, so the first is the best
+    best, last = (read_checkpoint(tmp_path / "checkpoints" / f"{name}.ckpt") for name in ("best", "last"))
+    assert (best["epoch"], last["epoch"]) == (0, 2)
+
+
+def test_a_run_is_not_overwritten_and_starts_fresh_where_there_is_none(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    run(toy_config(tmp_path, "trainer.max_epochs=1", "ckpt_path=last"))
+    assert "starting fresh" in caplog.text
+    with pytest.raises(ConfigError, match="ckpt_path=last"):
+        run(toy_config(tmp_path, "trainer.max_epochs=1"))
+
+
+def test_what_has_no_effect_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    run(toy_config(tmp_path, "trainer.max_epochs=1"))
+    run(toy_config(tmp_path, "trainer.max_epochs=2", "ckpt_path=last", "optim.lr=0.5"))
+    assert "optim.lr=0.5 has no effect" in caplog.text
+    assert float(columns(tmp_path)["lr-AdamW"][-1]) == 0.01
+
+
+def test_the_rate_is_scaled_to_the_batch_over_accumulation(tmp_path: Path) -> None:
+    batch = ("optim.reference_batch=4", "trainer.accumulate_grad_batches=3", "trainer.log_every_n_steps=1")
+    run(toy_config(tmp_path, "trainer.max_epochs=1", *batch))
+    assert float(columns(tmp_path)["lr-AdamW"][-1]) == pytest.approx(0.01 * 2 * 3 / 4)
+    assert read_checkpoint(tmp_path / "checkpoints" / "last.ckpt")["config"]["optim"]["lr"] == 0.01
+
+
+@pytest.mark.slow
+def test_wandb_works_offline_without_an_account(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    run(toy_config(tmp_path, "trainer.max_epochs=1", "logger=[csv,wandb]", "logger.wandb.offline=true"))
+    import wandb
+
+    wandb.finish()
+    assert list(tmp_path.glob("wandb/offline-run-*"))
+    assert (tmp_path / "metrics.csv").exists()

@@ -1,0 +1,55 @@
+"""The import direction of the project: models know nothing of the rest, and only core knows Hydra."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+ALLOWED = {
+    "models": {"models"},
+    "datamodules": {"datamodules"},
+    "metrics": {"metrics"},
+    "tasks": {"tasks", "models", "metrics"},
+    "callbacks": {"callbacks"},
+    "core": {"core"},
+}
+FOREIGN = {
+    "models": {"lightning", "hydra", "omegaconf", "torchmetrics"},
+    "datamodules": {"hydra", "omegaconf"},
+    "metrics": {"lightning", "hydra", "omegaconf"},
+    "tasks": {"hydra", "omegaconf"},
+    "callbacks": {"hydra", "omegaconf"},
+}
+HEAVY = {"torch", "lightning", "torchmetrics", "timm", "numpy", "einops", "wandb", "rich"}
+BEFORE_A_JOB = ("errors", "zoo", "hints", "signature", "targets", "overrides", "check", "cli", "launch", "run_id")
+FILES = [path.relative_to(REPOSITORY) for name in ALLOWED for path in sorted((REPOSITORY / name).rglob("*.py"))]
+
+
+def imported(path: Path, nodes: str = "anywhere") -> set[str]:
+    """Top-level names of the packages a file imports: ``anywhere``, or as soon as it is imported ``itself``."""
+    tree = ast.parse((REPOSITORY / path).read_text(encoding="utf-8"))
+    names = set()
+    for node in ast.walk(tree) if nodes == "anywhere" else tree.body:
+        if isinstance(node, ast.Import):
+            names |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+            names.add(node.module.split(".")[0])
+    return names
+
+
+@pytest.mark.parametrize("path", FILES, ids=str)
+def test_a_package_imports_only_what_it_may_know(path: Path) -> None:
+    package, found = path.parts[0], imported(path)
+    assert not (found & set(ALLOWED)) - ALLOWED[package]
+    assert not found & FOREIGN.get(package, set())
+    assert "tests" not in found
+
+
+@pytest.mark.parametrize("name", BEFORE_A_JOB)
+def test_what_answers_a_command_line_imports_nothing_heavy(name: str) -> None:
+    assert not imported(Path("core", f"{name}.py"), "itself") & HEAVY
+
+
+def test_the_entry_point_imports_nothing_heavy() -> None:
+    assert not imported(Path("train.py"), "itself") & (HEAVY | {"hydra", "omegaconf"})
