@@ -35,7 +35,8 @@ def write_video(file: Path | BinaryIO, frames: Iterable[Frame], fps: int) -> Non
     target = str(file) if isinstance(file, Path) else file
     with av.open(target, "w", format="avi", container_options={"fflags": "bitexact"}) as container:
         stream = container.add_stream("mpeg4", rate=fps, options=options)
-        stream.pix_fmt, stream.thread_count = "yuv420p", 1  # the bytes would depend on the number of threads
+        stream.pix_fmt = "yuv420p"
+        stream.codec_context.thread_count = 1  # the bytes would depend on the number of threads
         for number, frame in enumerate(frames):
             if number == 0:
                 stream.height, stream.width = frame.shape[:2]

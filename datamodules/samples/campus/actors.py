@@ -90,7 +90,7 @@ class Rider:
     def parts(self, time: float) -> Parts:
         place, heading = self.route.at(time), np.array(self.route.heading)
         if self.vehicle == "bicycle":
-            pose = gait.pedalling(self.look, self.route.way(time) / 4.5, 0.98, (0.12, 0.28))
+            pose = gait.pedalling(self.route.way(time) / 4.5, 0.98, (0.12, 0.28))
             machine = _bicycle(self.paint)
         else:
             deck = 0.16 if self.vehicle == "scooter" else 0.12

@@ -81,9 +81,15 @@ def _dye(rng: np.random.Generator, colours: list[Array]) -> Array:
 
 @dataclass
 class Pose:
-    """Joints of a body in its own frame: (forward, left, up) in metres from the point of the ground below the hips.
+    """How a body holds its limbs, in its own frame; lists hold left and right.
 
-    ``elbows``, ``wrists``, ``knees`` and ``ankles`` hold left and right.
+    Args:
+        hip: Height of the hips in metres.
+        lean: Angle of the trunk in radians, forward positive.
+        ankles: (forward, up) in metres from the point of the ground below the hips.
+        arms: Angle of the upper arm from hanging, forward positive, and bend of the elbow, in radians.
+        toes: Angle by which the feet point down, in radians.
+        spread: Metres by which each foot stands wider than its hip.
     """
 
     hip: float

@@ -57,7 +57,7 @@ def lamp(grain: Grain, x: float, y: float, height: float = 4.5) -> list[Solid]:
     return [Post((x, y), 0.06, 0, height, metal), Post((x, y), 0.12, 0, 0.5, metal), head]
 
 
-def bin_(grain: Grain, x: float, y: float, colour: Array) -> list[Solid]:
+def litter_bin(grain: Grain, x: float, y: float, colour: Array) -> list[Solid]:
     """A litter bin with a darker lid."""
     return [
         Post((x, y), 0.26, 0, 0.8, plain(grain, colour, 0.2)),

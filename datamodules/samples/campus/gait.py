@@ -45,7 +45,7 @@ def _foot(phase: float, stance: float, reach: float, lift: float) -> tuple[tuple
     return (forward, ANKLE + rise), 0.8 * (1 - share) - 0.25 * share
 
 
-def pedalling(look: Look, phase: float, saddle: float, crank: tuple[float, float]) -> Pose:
+def pedalling(phase: float, saddle: float, crank: tuple[float, float]) -> Pose:
     """Pose of a cyclist whose hips are ``saddle`` metres high; ``crank`` is the bottom bracket (forward, up)."""
     ankles = []
     for shift in (0.0, np.pi):

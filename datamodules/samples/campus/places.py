@@ -30,7 +30,7 @@ def promenade(size: tuple[int, int], grain: Grain, rng: np.random.Generator) -> 
     for x in (-12.0, -5.0, 2.6, 9.8):
         solids += put.bush(grain, rng, x, 16.4, rng.uniform(0.5, 0.8))
     solids += put.bench(grain, -4.6, 13.2) + put.bench(grain, 3.2, 13.2) + put.lamp(grain, 9.4, 13.1)
-    solids += put.bin_(grain, -2.9, 13.1, rgb(60, 110, 80)) + put.lamp(grain, -6.8, 13.1)
+    solids += put.litter_bin(grain, -2.9, 13.1, rgb(60, 110, 80)) + put.lamp(grain, -6.8, 13.1)
     lanes = both_ways((-14, 9.0), (14, 9.0), 2.6, 2.0)
     return Place(
         camera=Camera(size, height=5.2, pitch=24, yaw=4, roll=0.8, focal=0.96),
@@ -57,7 +57,7 @@ def avenue(size: tuple[int, int], grain: Grain, rng: np.random.Generator) -> Pla
     for y in (12.0, 20.0, 28.0):
         solids += put.lamp(grain, 3.9, y) + put.bench(grain, -4.1, y - 1.6, along_x=False, back=-1)
     solids += put.hedge(grain, (7.4, 8.4), (15.2, 40)) + put.hedge(grain, (-9.4, -8.2), (15.2, 40))
-    solids += put.bin_(grain, -3.9, 8.6, rgb(150, 92, 60))
+    solids += put.litter_bin(grain, -3.9, 8.6, rgb(150, 92, 60))
     return Place(
         camera=Camera(size, height=5.0, pitch=20, yaw=-3, roll=-0.6, focal=0.92),
         light=Light(azimuth=105, elevation=38, sun=0.95, sky=0.45),
@@ -83,7 +83,7 @@ def riverside(size: tuple[int, int], grain: Grain, rng: np.random.Generator) -> 
     for y in (9.0, 17.0, 26.0):
         solids += put.tree(grain, rng, 7.6 + rng.uniform(-0.7, 0.7), y, rng.uniform(3.8, 5.0))
     solids += put.lamp(grain, 2.8, 13.5) + put.planter(grain, rng, (-3.2, -2.3), (17.4, 20.6))
-    solids += put.bin_(grain, -2.8, 8.8, rgb(70, 84, 120)) + put.hedge(grain, (10, 11.2), (6, 50), 1.3)
+    solids += put.litter_bin(grain, -3.0, 7.4, rgb(70, 84, 120)) + put.hedge(grain, (10, 11.2), (6, 50), 1.3)
     solids += [Box((-30, 48, 0), (40, 50, 9), put.leaves(grain, put.DARK_GREEN * 1.4))]
     return Place(
         camera=Camera(size, height=4.6, pitch=21, yaw=13, roll=0.5, focal=0.82),
@@ -109,7 +109,9 @@ def courtyard(size: tuple[int, int], grain: Grain, rng: np.random.Generator) -> 
     solids += put.tree(grain, rng, -7.4, 15.5, 3.6) + put.tree(grain, rng, 11.0, 15.5, 3.8)
     solids += put.bollards(grain, [(x, 13.6) for x in (-9.0, -6.2, -3.4, 7.4, 10.2)])
     solids += (
-        put.bench(grain, -5.6, 14.2, back=1) + put.bin_(grain, -3.2, 14.4, rgb(90, 90, 96)) + put.lamp(grain, 7.6, 14.2)
+        put.bench(grain, -5.6, 14.2, back=1)
+        + put.litter_bin(grain, -3.2, 14.4, rgb(90, 90, 96))
+        + put.lamp(grain, 7.6, 14.2)
     )
     mat = tiles(grain, (rgb(96, 92, 90), rgb(60, 58, 56)), (1.4, 0.7), 0.04, variety=0.15)
     across = both_ways((-12, 9.6), (15, 9.6), 2.6, 2.2)
@@ -129,34 +131,31 @@ def crossing(size: tuple[int, int], grain: Grain, rng: np.random.Generator) -> P
     ground = [
         Area(EVERYWHERE, EVERYWHERE, grass(grain, rgb(100, 120, 70))),
         Area(EVERYWHERE, (2.0, 15.4), pave),
+        Area((-1.5, 1.7), (15.4, 18.6), pave),
         Area(EVERYWHERE, (6.8, 12.0), tar),
         *(Area((-15 + 3 * i, -13.5 + 3 * i), (9.3, 9.42), line) for i in range(11)),
-        Area((-1.6, 1.8), (6.8, 12.0), tar),
-        Area((-1.4, 1.6), (7.0, 11.8), zebra_across(tar, grain)),
+        Area((-1.4, 1.6), (7.0, 11.8), zebra(tar, grain, period=0.75)),
     ]
     concrete = tiles(grain, (rgb(176, 176, 170), rgb(128, 128, 124)), (2.4, 1.5), 0.05, bond=0, variety=0.12)
     walls = facade(grain, concrete, (3.2, 1.4), (4.8, 3.2), 1.3, base=0.5)
     solids: list[Solid] = [Box((-40, 18.6, 0), (40, 26, 9), walls)]
+    door = facade(grain, plain(grain, rgb(60, 64, 68)), (1.1, 2.0), (1.2, 9.0), 0.1, frame=rgb(80, 84, 90))
+    solids += [Box((-1.2, 18.4, 0), (1.4, 18.7, 2.4), door), Box((-1.6, 17.6, 2.5), (1.8, 18.7, 2.65), concrete)]
     solids += put.kerb(grain, (-40, -1.6), (6.62, 6.8)) + put.kerb(grain, (1.8, 40), (6.62, 6.8))
     solids += put.kerb(grain, (-40, -1.6), (12.0, 12.18)) + put.kerb(grain, (1.8, 40), (12.0, 12.18))
-    solids += put.bollards(grain, [(x, 12.6) for x in (-2.6, -1.0, 0.4, 1.8, 3.0)])
+    solids += put.bollards(grain, [(x, 12.6) for x in (-3.9, -2.8, -1.7, 1.9, 3.0, 4.1)])
     solids += put.railing(grain, (-15, 15.6), (-3.5, 15.6), rgb(70, 90, 84), gap=0.6)
     solids += put.hedge(grain, (3.8, 16), (15.7, 16.7), 1.0) + put.lamp(grain, 5.4, 12.6, 5.0)
-    solids += put.lamp(grain, -6.6, 6.3, 5.0) + put.bin_(grain, 4.4, 14.9, rgb(168, 120, 52))
+    solids += put.lamp(grain, -6.6, 6.3, 5.0) + put.litter_bin(grain, 4.4, 15.3, rgb(168, 120, 52))
     for x in (-9.0, 10.4):
         solids += put.tree(grain, rng, x, 17.2, 4.4)
     pavement = [*both_ways((14, 13.9), (-13, 13.9), 1.3, 0.7), Lane((-9, 5.6), (10, 5.6), 0.8)]
     return Place(
         camera=Camera(size, height=5.6, pitch=25, yaw=6, roll=0.4, focal=0.88),
         light=Light(azimuth=160, elevation=55, sun=0.28, sky=0.85),
-        lanes=[*pavement, *both_ways((0.1, 3.0), (0.1, 14.6), 1.4, 0.8)], ways=pavement,
+        lanes=[*pavement, *both_ways((0.1, 3.0), (0.1, 18.6), 1.4, 0.8)], ways=pavement,
         ground=ground, solids=solids, noise=2.3,
     )  # fmt: skip
-
-
-def zebra_across(ground, grain: Grain):
-    """Bars that run along the road, so that one crosses from bar to bar."""
-    return zebra(ground, grain, period=0.75)
 
 
 def colonnade(size: tuple[int, int], grain: Grain, rng: np.random.Generator) -> Place:
@@ -173,8 +172,8 @@ def colonnade(size: tuple[int, int], grain: Grain, rng: np.random.Generator) -> 
     for x in (-10.5, -6.0, -1.5, 3.0, 7.5, 12.0):
         solids += [Post((x, 8.1), 0.28, 0.2, 7, marble), Box((x - 0.4, 7.7, 0), (x + 0.4, 8.5, 0.22), marble)]
     solids += put.planter(grain, rng, (-8.4, -4.6), (15.6, 16.6)) + put.planter(grain, rng, (4.4, 8.6), (15.6, 16.6))
-    solids += put.bench(grain, 0.4, 15.9) + put.bin_(grain, 2.2, 15.9, rgb(120, 70, 60))
-    lanes = both_ways((-14, 10.8), (12, 10.8), 2.8, 2.2)
+    solids += put.bench(grain, 0.4, 15.9) + put.litter_bin(grain, 2.2, 15.9, rgb(120, 70, 60))
+    lanes = both_ways((-14, 11.2), (12, 11.2), 2.6, 1.8)
     return Place(
         camera=Camera(size, height=4.4, pitch=20, yaw=-7, roll=-0.4, focal=0.94),
         light=Light(azimuth=232, elevation=30, sun=1.15, sky=0.38),

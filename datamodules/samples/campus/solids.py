@@ -180,7 +180,9 @@ class Foliage:
         normal += np.array([0, 0, 0.5], np.float32)
         colour = np.zeros_like(rays)
         if shown.any():
-            colour[shown] = self.side(point[shown, 0] + 0.6 * point[shown, 1], point[shown, 2] + 0.3 * point[shown, 1])
+            x, y, z = point[shown].T
+            # two projections: a single one leaves streaks where the surface runs along it
+            colour[shown] = (self.side(x + 0.6 * y, z + 0.3 * y) + self.side(y - 0.5 * x, 0.8 * z + 0.6 * x)) / 2
         return distance, normal.astype(np.float32), colour
 
     def opacity(self, origin: Array, ray: Array) -> Array:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from datamodules.samples.campus.actors import WIND_UP, Actor, Pedestrian, Rider, Route, Thrown
+from datamodules.samples.campus.actors import FOLLOW_THROUGH, WIND_UP, Actor, Pedestrian, Rider, Route, Thrown
 from datamodules.samples.campus.arrays import rgb
 from datamodules.samples.campus.body import Look
 from datamodules.samples.campus.place import Lane, Place
@@ -50,7 +50,7 @@ def tell(place: Place, duration: float, kind: str | None, rng: np.random.Generat
 def crowd(place: Place, duration: float, rng: np.random.Generator) -> list[Pedestrian]:
     """People who walk with the flow of their lanes, some in pairs, without bumping into each other."""
     people: list[Pedestrian] = []
-    wanted = int(rng.integers(6, 12))
+    wanted = int(rng.integers(5, 10))
     for _ in range(6 * wanted):
         if len(people) >= wanted:
             break
@@ -87,8 +87,11 @@ def _passage(
 ) -> tuple[Lane, float, float, float]:
     """A lane, a place on it at time 0 (along, aside) and a speed with which somebody passes mid-video."""
     lane = place.ways[rng.integers(len(place.ways))]
-    speed, middle = float(rng.uniform(*speeds)), duration * rng.uniform(0.45, 0.55)
-    centre = sum(lane.visible(place.camera)) / 2
+    middle = duration * rng.uniform(0.45, 0.55)
+    first, last = lane.visible(place.camera)
+    # fast enough to leave normal frames at both ends, but not faster than anybody could be
+    speed = float(min(max(rng.uniform(*speeds), (last - first) / (0.55 * duration)), 1.5 * speeds[1]))
+    centre = (first + last) / 2
     along = centre + speed * middle if against else centre - speed * middle
     return lane, along, rng.uniform(-0.4, 0.4) * lane.width, speed
 
@@ -117,7 +120,7 @@ def _chasing(place: Place, duration: float, rng: np.random.Generator) -> list[Ro
 
 
 def _throwing(place: Place, duration: float, rng: np.random.Generator) -> list[Role]:
-    lane = place.lanes[rng.integers(2)]
+    lane = place.lanes[0]  # where lanes lead away from the camera, the first one begins near it
     first, last = lane.visible(place.camera)
     speed, moment = float(rng.uniform(1.1, 1.4)), float(duration * rng.uniform(0.35, 0.5))
     nearest = first + rng.uniform(0.15, 0.45) * min(last - first, 12.0)
@@ -130,13 +133,14 @@ def _throwing(place: Place, duration: float, rng: np.random.Generator) -> list[R
         origin=(float(hand[0]), float(hand[1]), look.height * 1.08),
         velocity=(float(push * x), float(push * y), float(rng.uniform(3.4, 4.6))),
         start=moment,
-        radius=float(rng.uniform(0.14, 0.18)),
+        radius=float(rng.uniform(0.16, 0.20)),
         colour=BALLS[rng.integers(len(BALLS))],
     )
-    begin, end = moment - WIND_UP, thrown.rest()
+    walker = Pedestrian(look, route, phase)
+    thrower = Pedestrian(look, route, phase, throws_at=moment)
     return [
-        Role(Pedestrian(look, route, phase, moment), "throwing", begin, end, otherwise=Pedestrian(look, route, phase)),
-        Role(thrown, "throwing", begin, end),
+        Role(thrower, "throwing", moment - WIND_UP, moment + FOLLOW_THROUGH, otherwise=walker),
+        Role(thrown, "throwing", moment, thrown.rest()),
     ]
 
 

@@ -140,7 +140,7 @@ def leaves(grain: Grain, colour: Array) -> Material:
     def material(u: Array, v: Array) -> Array:
         clump = grain.fractal(u, v, 0.8, 3)
         leaf = grain.smooth(u, v, 0.09)
-        return colour * (0.15 + 1.2 * clump * (0.2 + 1.4 * leaf))[:, None]
+        return colour * (0.08 + 2.9 * clump * leaf**1.5)[:, None]
 
     return material
 
