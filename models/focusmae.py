@@ -1,5 +1,7 @@
 """FocusMAE: a masked autoencoder whose token sampler is biased by candidate regions."""
 
+from typing import Literal
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -57,16 +59,16 @@ class FocusMAE(MaskedAutoencoder):
         cosine_attention: bool = False,
         layer_scale_init: float | None = None,
         drop_path_rate: float = 0.0,
-        positions: str = "sinusoid",
+        positions: Literal["sinusoid", "learned"] = "sinusoid",
         pretraining_grid: tuple[int, int, int] | None = None,
         mask_ratio: float = 0.8,
-        focus: str = "mask",
+        focus: Literal["mask", "visible"] = "mask",
         delta: float = 2.0,
-        prior: str = "geometric",
+        prior: Literal["geometric", "upstream"] = "geometric",
         soft_prior: bool = False,
         inflation: float = 1.2,
-        prior_fallback: str = "centre",
-        prior_frames: str = "first",
+        prior_fallback: Literal["centre", "none"] = "centre",
+        prior_frames: Literal["first", "tubelet"] = "first",
         sampler_num_heads: int = 8,
         sampler_dropout: float = 0.1,
         sampler_positions: bool = True,

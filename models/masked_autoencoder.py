@@ -1,7 +1,7 @@
 """Masked autoencoders of video: VideoMAE, and VideoMAE V2 with its second mask for the decoder."""
 
 import math
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -115,11 +115,11 @@ class MaskedAutoencoder(nn.Module):
         cosine_attention: bool = False,
         layer_scale_init: float | None = None,
         drop_path_rate: float = 0.0,
-        positions: str = "sinusoid",
+        positions: Literal["sinusoid", "learned"] = "sinusoid",
         pretraining_grid: tuple[int, int, int] | None = None,
-        mask: str = "tube",
+        mask: Literal["tube", "random"] = "tube",
         mask_ratio: float = 0.9,
-        decoder_mask: str | None = None,
+        decoder_mask: Literal["running_cell"] | None = None,
         decoder_mask_ratio: float = 0.5,
         activation_checkpointing: bool = False,
     ) -> None:

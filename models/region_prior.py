@@ -1,6 +1,6 @@
 """Region prior of FocusMAE: which tokens of a clip lie in candidate regions found by a detector."""
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -58,10 +58,10 @@ def region_prior(
     grid: tuple[int, int, int],
     image_size: tuple[int, int],
     tubelet_size: int = 2,
-    mode: str = "geometric",
+    mode: Literal["geometric", "upstream"] = "geometric",
     inflation: float = 1.2,
-    fallback: str = "centre",
-    frames: str = "first",
+    fallback: Literal["centre", "none"] = "centre",
+    frames: Literal["first", "tubelet"] = "first",
     soft: bool = False,
 ) -> Tensor:
     """Mark the tokens that lie in candidate regions.

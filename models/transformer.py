@@ -6,32 +6,12 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from einops import rearrange
+from timm.layers import DropPath
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 NORM_EPS = 1e-6
 MAX_LOG_SCALE = math.log(100.0)  # bound of the learned temperature; Liu et al., "Swin Transformer V2" (2022), 3.2
-
-
-class DropPath(nn.Module):
-    """Drop a residual branch for whole samples and scale it up for the others (Huang et al., 2016).
-
-    Args:
-        rate: Probability of dropping, in [0, 1).
-    """
-
-    def __init__(self, rate: float) -> None:
-        super().__init__()
-        if not 0.0 <= rate < 1.0:
-            raise ValueError(f"drop path rate must lie in [0, 1), found {rate}")
-        self.rate = rate
-
-    def forward(self, branch: Tensor) -> Tensor:
-        """Drop samples of ``branch`` (B, ...) in training mode; return it unchanged in evaluation mode."""
-        if not self.training or self.rate == 0.0:
-            return branch
-        keep = branch.new_empty(len(branch), *[1] * (branch.ndim - 1)).bernoulli_(1.0 - self.rate)
-        return branch * keep / (1.0 - self.rate)
 
 
 class Attention(nn.Module):

@@ -1,6 +1,7 @@
 """Plain vision transformer over video tubelets: the encoder of VideoMAE, VideoMAE V2 and FocusMAE."""
 
 import math
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -69,9 +70,9 @@ class VisionTransformer(nn.Module):
         dropout: float = 0.0,
         attention_dropout: float = 0.0,
         head_dropout: float = 0.0,
-        positions: str = "sinusoid",
+        positions: Literal["sinusoid", "learned"] = "sinusoid",
         pretraining_grid: tuple[int, int, int] | None = None,
-        pooling: str = "mean",
+        pooling: Literal["mean", "first", "none"] = "mean",
         head_init_scale: float = 0.001,
         activation_checkpointing: bool = False,
     ) -> None:

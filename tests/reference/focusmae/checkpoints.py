@@ -10,8 +10,6 @@ from models.pretrained import load_pretrained
 from tests.conftest import fixtures_root
 from tests.module_with import module_with
 
-pytestmark = pytest.mark.reference
-
 
 def mappings() -> list[dict]:
     """Every ``{wrapper, prefix, mapping}``: container, prefix and names before and after loading."""

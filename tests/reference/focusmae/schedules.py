@@ -8,8 +8,6 @@ import pytest
 from core.schedules import warmup_cosine_values
 from tests.conftest import fixtures_root
 
-pytestmark = pytest.mark.reference
-
 
 def schedules() -> list[tuple[Path, dict]]:
     """Every entry ``{args, values}`` of every list of schedules."""

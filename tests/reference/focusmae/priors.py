@@ -4,9 +4,7 @@ import pytest
 import torch
 
 from models.region_prior import Regions, inflate_boxes, region_prior
-from tests.reference.focusmae_numbers import array_files, documents, some
-
-pytestmark = pytest.mark.reference
+from tests.reference.focusmae.numbers import array_files, documents, some
 
 
 def cases() -> list[tuple[str, dict]]:

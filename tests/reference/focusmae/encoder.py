@@ -11,9 +11,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from models.vit import VisionTransformer
-from tests.reference.focusmae_numbers import build_encoder, documents, settings, some, tensor_files
-
-pytestmark = pytest.mark.reference
+from tests.reference.focusmae.numbers import build_encoder, documents, settings, some, tensor_files
 
 TOLERANCE = 1e-5
 OPERATIONS_PER_MAC = 2

@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 
 import numpy as np
-import pytest
 
 from datamodules.crops import multi_scale_offsets, multi_scale_sizes
 from datamodules.frame_indices import (
@@ -17,8 +16,6 @@ from datamodules.frame_indices import (
     window_starts,
 )
 from tests.conftest import fixtures_root
-
-pytestmark = pytest.mark.reference
 
 # Feature extraction of VideoMAE V2 slides a window of 16 consecutive frames, per data set at another stride.
 WINDOW = 16

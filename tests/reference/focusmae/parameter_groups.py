@@ -9,8 +9,6 @@ from tasks.parameter_groups import layer_id, parameter_groups
 from tests.conftest import fixtures_root
 from tests.module_with import module_with
 
-pytestmark = pytest.mark.reference
-
 
 def group_lists() -> dict[str, dict]:
     """Every model with a list of ``{name, shape, lr_scale, weight_decay}``."""

@@ -7,9 +7,7 @@ import pytest
 import torch
 
 from models.positions import interpolate_positions, sinusoid_table
-from tests.reference.focusmae_numbers import array_files, some
-
-pytestmark = pytest.mark.reference
+from tests.reference.focusmae.numbers import array_files, some
 
 SIZE = re.compile(r"^(table|rows_of)_(\d+)x(\d+)$")
 

@@ -5,9 +5,7 @@ import pytest
 import torch
 
 from models.masking import running_cell_mask, sample_visible, tube_mask
-from tests.reference.focusmae_numbers import array_files, documents, some
-
-pytestmark = pytest.mark.reference
+from tests.reference.focusmae.numbers import array_files, documents, some
 
 BATCH = 16
 

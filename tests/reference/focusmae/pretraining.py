@@ -11,7 +11,7 @@ from models.masked_autoencoder import MaskedAutoencoder
 from models.masking import gather_tokens
 from models.reconstruction import normalised_targets, patchify, reconstruction_loss, sampling_loss, token_errors
 from tasks.parameter_groups import parameter_groups
-from tests.reference.focusmae_numbers import (
+from tests.reference.focusmae.numbers import (
     build_autoencoder,
     build_focusmae,
     parameters,
@@ -20,8 +20,6 @@ from tests.reference.focusmae_numbers import (
     stripped,
     tensor_files,
 )
-
-pytestmark = pytest.mark.reference
 
 close = partial(torch.allclose, atol=1e-5, rtol=0.0)
 loss_of = partial(pytest.approx, rel=1e-5, abs=1e-6)
