@@ -33,7 +33,7 @@ class Panels(Callback):
         every_n_epochs: Draw after every n-th validation; the last one is always drawn.
     """
 
-    def __init__(self, folder: str, num_clips: int = 3, num_frames: int = 6, every_n_epochs: int = 1) -> None:
+    def __init__(self, folder: str, num_clips: int = 2, num_frames: int = 6, every_n_epochs: int = 1) -> None:
         for name, value in (("num_clips", num_clips), ("num_frames", num_frames), ("every_n_epochs", every_n_epochs)):
             if value < 1:
                 raise ValueError(f"callbacks.panels.{name}: expected at least 1, got {value}")

@@ -1,4 +1,4 @@
-"""Published recipes compose, build, and amount to the learning rates and batches of their sources."""
+"""Recipes compose, build, and amount to the learning rates and batches that their sources, or we, say."""
 
 import re
 from dataclasses import dataclass
@@ -46,6 +46,7 @@ class Published:
 RECIPES = {
     "focusmae_root": Published(1, 4, 8, 1.5625e-5, 1.5625e-14, 1, 500, 310, 42.7),
     "focusmae_v1": Published(1, 1, 2, 3.90625e-6, 3.90625e-15, 1, 800, 310, 113.1),
+    "focusmae_shanghaitech": Published(1, 16, 64, 3e-4, 1e-5, 40, 800, 232, 26.405),
     "videomae_k400_vit_b": Published(64, 2048, 2048, 1.2e-3, 8e-5, 40, 1601, 218, 94.211),
     "videomae_v2_vit_b": Published(32, 1024, 4096, 4e-3, 4e-5, 20, 200, 218, 94.211),
     "videomae_v2_vit_l": Published(48, 1536, 6144, 6e-3, 6e-5, 30, 300, 374, 317.782),
@@ -78,6 +79,7 @@ def test_batch_and_learning_rate_are_those_of_the_source(recipe):
     assert scheduler["min_lr"] == pytest.approx(published.final, rel=1e-12)
     assert cfg.scheduler.warmup_epochs == published.warmup
     assert cfg.trainer.max_epochs == published.epochs
+    assert cfg.datamodule.repeat == 1
 
 
 def test_model_has_the_published_size_and_trains_on_the_schedule(recipe):

@@ -23,7 +23,8 @@ def test_a_config_builds_a_model_that_runs(repository: Path, name: str) -> None:
     config = composed(repository, name)
     with torch.device("meta"):
         model = instantiate(config, _convert_="all")
-        output = model(torch.empty(2, 3, config.num_frames, config.image_size, config.image_size))
+        sides = [config.image_size] * 2 if isinstance(config.image_size, int) else config.image_size
+        output = model(torch.empty(2, 3, config.num_frames, *sides))
     if isinstance(output, dict):
         assert output["prediction"].shape[:2] == output["index"].shape == (2, model.num_decoded)
     else:

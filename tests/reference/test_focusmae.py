@@ -1,4 +1,4 @@
-"""FocusMAE, VideoMAE and VideoMAE V2 against numbers of the published code; the tests are in the folder ``focusmae``."""
+"""FocusMAE, VideoMAE and VideoMAE V2 against numbers of the published code; the tests are in the folder focusmae."""
 
 import pytest
 
