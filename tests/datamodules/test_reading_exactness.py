@@ -6,7 +6,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from tests.datamodules import counters
 import numpy as np
 import pytest
 from av.codec import Codec
@@ -15,6 +14,7 @@ from av.codec.codec import UnknownCodecError
 from datamodules.errors import MissingBackendError
 from datamodules.reading import VideoFacts, open_video, probe
 from datamodules.reading.routing import route
+from tests.datamodules import counters
 
 COUNT = 60
 FPS = 25

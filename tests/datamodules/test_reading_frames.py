@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-from tests.datamodules import counters
 import numpy as np
 import pytest
 from PIL import Image
 
 from datamodules.errors import VideoReadError
 from datamodules.reading import open_video, probe
+from tests.datamodules import counters
 
 
 @pytest.mark.parametrize(

@@ -5,13 +5,13 @@ import pickle
 from pathlib import Path
 
 import av
-from tests.datamodules import counters
 import numpy as np
 import pytest
 from torch.utils.data import DataLoader, Dataset
 
 from datamodules.errors import DatasetNotFoundError, MissingBackendError, VideoReadError
 from datamodules.reading import VideoFacts, open_video, probe
+from tests.datamodules import counters
 
 
 def remux(source: Path, target: Path, skip: int = 0, **options: str) -> Path:

@@ -5,12 +5,12 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from tests.datamodules import counters
 import numpy as np
 import pytest
 
 from datamodules.errors import MissingBackendError, VideoReadError
 from datamodules.reading import VideoFacts, choose_backend, describe_routes, open_video, probe
+from tests.datamodules import counters
 
 MP4 = "mov,mp4,m4a,3gp,3g2,mj2"
 PLAIN = VideoFacts(Path("a.mp4"), "file", 9, 25.0, 96, 160, "h264", container=MP4, clock="pts")

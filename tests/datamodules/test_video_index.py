@@ -6,13 +6,13 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.datamodules import counters
 import pytest
 
 from datamodules import video_index
 from datamodules.errors import VideoReadError
 from datamodules.reading import probe
 from datamodules.video_index import INDEX_FILE, index_videos
+from tests.datamodules import counters
 
 
 @pytest.fixture

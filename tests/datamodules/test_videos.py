@@ -5,7 +5,6 @@ import logging
 from collections.abc import Iterable
 from pathlib import Path
 
-from tests.datamodules import counters
 import numpy as np
 import pytest
 import torch
@@ -15,6 +14,7 @@ from PIL import Image
 from datamodules import clips
 from datamodules.errors import VideoReadError
 from datamodules.videos import Videos
+from tests.datamodules import counters
 
 SIZE = (counters.HEIGHT, counters.WIDTH)
 LENGTHS = {"a": 40, "frames/d": 30, "scene/b": 60, "scene/c": 50, "z": 45}
