@@ -96,6 +96,11 @@ class MaskedPretraining(LightningModule):
     def test_step(self, batch: dict, batch_idx: int) -> None:
         self._evaluate("test", batch)
 
+    def predict_step(self, batch: dict, batch_idx: int) -> dict:
+        """Encode whole clips: ``name`` list[str], ``frames`` (B, T) and ``features`` (B, D), the mean over tokens."""
+        tokens = self.model.encoder.forward_features(batch["video"])
+        return {"name": batch["name"], "frames": batch["frames"], "features": tokens.mean(1)}
+
     @torch.no_grad()
     def panels(self, batch: dict) -> dict[str, Tensor]:
         """Show what the model was given and what it made of it, on the masks of evaluation.

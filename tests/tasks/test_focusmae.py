@@ -202,6 +202,15 @@ def test_training_follows_the_schedule_and_reduces_the_loss(tmp_path: Path) -> N
     assert rates[-1] < 1e-4
 
 
+def test_prediction_gives_the_mean_token_of_each_whole_clip(tmp_path: Path) -> None:
+    task = MaskedPretraining(make_model("focusmae")).eval()
+    found = make_trainer(tmp_path).predict(task, loader(3, 2))
+    assert [name for batch in found for name in batch["name"]] == ["v0", "v1", "v2"]
+    with torch.no_grad():
+        expected = task.model.encoder.forward_tokens(collate(clips(3))["video"]).mean(1)
+    assert torch.allclose(torch.cat([batch["features"] for batch in found]), expected, atol=1e-6)
+
+
 def test_a_task_without_an_optimizer_says_so(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no optimizer was given"):
         make_trainer(tmp_path, max_epochs=1).fit(MaskedPretraining(make_model("videomae")), loader(2, 2))
