@@ -264,7 +264,9 @@ class Videos(LightningDataModule):
         """Visit each video of a split exactly once over all processes, in order."""
         shard = Shard(len(data), *self.place())
         self.check_shard(len(shard), 1, split)
-        return DataLoader(sampler=shard, **self.loading(data))
+        # A generator of its own seeds the workers: one that drew from the global stream would shift the dropout of a
+        # continued training, where the first evaluation starts workers that a straight training has running already.
+        return DataLoader(sampler=shard, generator=seeded(self.hparams.seed), **self.loading(data))
 
     def check_shard(self, length: int, least: int, split: str) -> None:
         """Refuse a process that would have no batch: the others would wait for it for ever."""

@@ -97,6 +97,16 @@ def test_a_batch_holds_what_the_contract_says(make) -> None:
     torch.testing.assert_close(restored, pixels / 255)
 
 
+def test_no_loader_draws_from_the_global_stream(make) -> None:
+    """Else a continued training, whose first evaluation makes its loader anew, would drop other units than a straight."""
+    datamodule = make(val_fraction=0.4)
+    datamodule.setup("predict")
+    before = torch.get_rng_state()
+    for stage in ("train", "val", "test", "predict"):
+        assert list(getattr(datamodule, f"{stage}_dataloader")())
+        assert torch.equal(torch.get_rng_state(), before), stage
+
+
 @pytest.mark.parametrize("step", [{"frame_step": 1}, {"frame_step": 3}, {"step_s": 0.1}, {"frame_step": 20}])
 def test_the_pixels_are_those_of_the_frames_that_are_named(make, step: dict) -> None:
     datamodule = make(**step, clips_per_video=2, val_fraction=0.0, batch_size=1)
