@@ -98,7 +98,7 @@ def test_a_batch_holds_what_the_contract_says(make) -> None:
 
 
 def test_no_loader_draws_from_the_global_stream(make) -> None:
-    """Else a continued training, whose first evaluation makes its loader anew, would drop other units than a straight."""
+    """Else a continued training, whose first evaluation makes its loader anew, would drop out other units."""
     datamodule = make(val_fraction=0.4)
     datamodule.setup("predict")
     before = torch.get_rng_state()
