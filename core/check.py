@@ -11,14 +11,14 @@ from omegaconf.errors import OmegaConfBaseException
 from core.errors import PROJECT, nearest, wrong
 from core.hints import spell
 from core.overrides import check_choices, composed, jobs, parse
-from core.signature import class_literal, classes_of, is_subclass, locate, signature, source
+from core.signature import class_literal, classes_of, defines, is_subclass, locate, signature, source
 from core.targets import CORE_KEYS, RESERVED, SUPPLIED, TOP_LEVEL, TRUSTED, check_values, unknown_parameter, untrusted
 from core.zoo import CONF, choices
 
-MODES = ("fit", "validate", "test", "predict")
+STEPS = {"fit": "training_step", "validate": "validation_step", "test": "test_step", "predict": "predict_step"}
 PLAIN = {
     "name": str,
-    "mode": Literal[MODES],
+    "mode": Literal[tuple(STEPS)],
     "seed": int,
     "run_id": str | int,
     "ckpt_path": str | None,
@@ -67,6 +67,7 @@ def check_config(cfg: DictConfig) -> None:
     for key, hint in PLAIN.items():
         check_values("", {key: config[key]} if key in config else {}, {key: hint})
     _check_run_id(config.get("run_id"))
+    _check_task_has_mode(config)
     for part in BUILT:
         node = config.get(part)
         if isinstance(node, dict) and ("_target_" in node or part in ("task", "model", "datamodule", "trainer")):
@@ -182,6 +183,14 @@ def _check_exists(key: str, target: str) -> None:
     where = source(module)
     near = nearest(name, where.names) if where else None
     raise wrong(f"{key}._target_", target, "no such class", near=near and f"{module}.{near}")
+
+
+def _check_task_has_mode(config: dict[str, Any]) -> None:
+    """Refuse a mode whose step the task does not define; Lightning would refuse it after everything is built."""
+    task = config["task"].get("_target_", "")
+    able = [mode for mode, step in STEPS.items() if defines(task, step) is not False]
+    if config["mode"] not in able:
+        raise wrong("mode", config["mode"], f"{task} has no {STEPS[config['mode']]}", able)
 
 
 def _check_data_suits_task(config: dict[str, Any]) -> None:

@@ -177,6 +177,12 @@ def class_literal(target: str, name: str) -> Any:
     return None
 
 
+def defines(target: str, name: str) -> bool | None:
+    """Whether class ``target`` or an ancestor of it in the project binds ``name``; None for no class of the project."""
+    own = [entry for entry in lineage(target) if entry[0].module.partition(".")[0] in PROJECT]
+    return any(name in dict(_bindings(entry[1].body, entry[0].module, False)) for entry in own) if own else None
+
+
 @cache
 def signature(target: str) -> Signature | None:
     """Signature of a class or function, None when it cannot be read from source text."""

@@ -50,3 +50,25 @@ class Restoration(LightningModule):
 
     def configure_optimizers(self) -> Optimizer:
         return self.optimizer(self.parameters())
+
+
+class Rehearsal(LightningModule):
+    """A task that can be trained and nothing else.
+
+    Args:
+        model: The autoencoder.
+        optimizer: Makes the optimizer from the parameters.
+        scheduler: Not used.
+    """
+
+    def __init__(
+        self, model: Autoencoder, optimizer: Callable | None = None, scheduler: Callable | None = None
+    ) -> None:
+        super().__init__()
+        self.model, self.optimizer = model, optimizer
+
+    def training_step(self, batch: dict, batch_idx: int) -> Tensor:
+        return mse_loss(self.model(batch["video"]), batch["video"])
+
+    def configure_optimizers(self) -> Optimizer:
+        return self.optimizer(self.parameters())
