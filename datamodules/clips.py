@@ -87,13 +87,20 @@ class Clips(Dataset[dict[str, Any]]):
         transform: Crop, resizing and flip, drawn for each clip.
         seed: Seed of the run.
         backend: How videos are read: ``auto`` or the name of a backend.
+        boxes_follow: Move boxes with the pixels; otherwise they stay in pixels of the stored frame.
     """
 
     def __init__(
-        self, sources: Sequence[Source], sampling: Sampling, transform: ClipTransform, seed: int, backend: str = "auto"
+        self,
+        sources: Sequence[Source],
+        sampling: Sampling,
+        transform: ClipTransform,
+        seed: int,
+        backend: str = "auto",
+        boxes_follow: bool = True,
     ) -> None:
         self.sources, self.sampling, self.transform = list(sources), sampling, transform
-        self.seed, self.backend = seed, backend
+        self.seed, self.backend, self.boxes_follow = seed, backend, boxes_follow
 
     def __len__(self) -> int:
         """Number of visits in an epoch."""
@@ -122,7 +129,7 @@ class Clips(Dataset[dict[str, Any]]):
         for clip_place, clip_numbers in zip(place.reshape(clips.shape), numbers, strict=True):
             views = self.transform.views(*frames.shape[1:3], generator)
             videos.append(transform_clip(channels_first(frames[clip_place]), views).transpose(0, 1))
-            boxes.append(clip_boxes(source.regions, clip_numbers, views))
+            boxes.append(clip_boxes(source.regions, clip_numbers, views if self.boxes_follow else []))
         return {
             "video": torch.stack(videos),
             "name": [source.name] * len(clips),

@@ -35,8 +35,8 @@ class Videos(LightningDataModule):
     Batches (B = ``batch_size * clips_per_video`` clips): ``video`` uint8 (B, 3, T, H, W), float32 and normalised once
     it is on the device, then with ``mean`` and ``std`` (3,); ``name`` list[str]; ``frames`` int64 (B, T), frame
     numbers; ``index`` int64 (B,), position of the clip in its split; ``label`` int64 (B, T), 1 anomalous, 0 normal, -1
-    unknown (here always); ``boxes`` (B, T, R, 4), xyxy in pixels of the clip, ``box_scores`` (B, T, R), ``box_count``
-    int64 (B, T), rows from there on are padding.
+    unknown (here always); ``boxes`` (B, T, R, 4), xyxy in pixels of the clip (of the stored frame without
+    ``boxes_follow``), ``box_scores`` (B, T, R), ``box_count`` int64 (B, T), rows from there on are padding.
 
     ``fit`` trains on the videos without the held-out share and validates on that; ``test`` and ``predict`` visit all
     videos. Training clips start at random frames, evaluation clips at fixed ones.
@@ -61,6 +61,8 @@ class Videos(LightningDataModule):
         normalization: Statistics of the pixels: ``imagenet``, ``zero_one`` or ``minus_one_one``.
         regions: Candidate regions of a detector (``datamodules.regions.read_regions``), a file or a folder, absolute or
             relative to ``root``; ``auto`` takes the folder ``regions`` of ``root`` if there is one; None for no boxes.
+        boxes_follow: Boxes follow the pixels through every crop and resize. False leaves them where the detector saw
+            them, in pixels of the stored frame, which is what ``model.prior=upstream`` expects.
         reader: ``auto`` reads each video with the fastest backend that is exact on it; or the name of one.
         fps_of_frames: Frame rate in Hz of frame folders, used by ``step_s``; None for that of the data set, else 25.
         batch_size: Videos per step and device; a batch has ``clips_per_video`` times as many clips.
@@ -95,6 +97,7 @@ class Videos(LightningDataModule):
         flip: float = 0.0,
         normalization: Literal["imagenet", "zero_one", "minus_one_one"] = "imagenet",
         regions: str | None = AUTO,
+        boxes_follow: bool = True,
         reader: Literal["auto", "decord", "torchcodec", "pyav"] = "auto",
         fps_of_frames: float | None = None,
         batch_size: int = 8,
@@ -242,7 +245,7 @@ class Videos(LightningDataModule):
         options = self.hparams
         clips, repeat = (options.clips_per_video, options.repeat) if random else (options.eval_clips, 1)
         sampling = Sampling(options.num_frames, options.frame_step, options.step_s, clips, repeat, random)
-        return Clips(sources, sampling, transform, options.seed, options.reader)
+        return Clips(sources, sampling, transform, options.seed, options.reader, options.boxes_follow)
 
     def place(self) -> tuple[int, int]:
         """Index of this process, and number of processes."""

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 import torch
 from lightning import LightningModule, Trainer
+from lightning.pytorch.loggers import TensorBoardLogger
 from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import Tensor
 from torch.utils.data import DataLoader
 
@@ -44,13 +46,13 @@ def loader(num_clips: int = 4) -> DataLoader:
     return DataLoader(clips, batch_size=num_clips)
 
 
-def trainer(folder: Path, **options: object) -> Trainer:
+def trainer(folder: Path, logger: object = False, **options: object) -> Trainer:
     panels = Panels(str(folder / "pictures"), num_clips=2, num_frames=3, **options)
     return Trainer(
         max_epochs=3,
         accelerator="cpu",
         devices=1,
-        logger=False,
+        logger=logger,
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
@@ -84,6 +86,14 @@ def test_a_fit_writes_one_picture_per_chosen_epoch_and_always_the_last(tmp_path:
 def test_a_test_run_writes_its_own_picture(tmp_path: Path) -> None:
     trainer(tmp_path).test(Painter(), loader(), verbose=False)
     assert [path.name for path in (tmp_path / "pictures").iterdir()] == ["test_epoch000.png"]
+
+
+def test_a_logger_that_takes_images_gets_the_picture(tmp_path: Path) -> None:
+    logger = TensorBoardLogger(tmp_path, name="", version="events")
+    trainer(tmp_path, logger=logger).fit(Painter(), loader(), loader())
+    logger.experiment.flush()
+    events = EventAccumulator(str(tmp_path / "events")).Reload()
+    assert [event.step for event in events.Images("val/panels")] == [1, 2, 3]
 
 
 def test_a_task_without_panels_is_refused_with_the_way_out(tmp_path: Path) -> None:

@@ -324,6 +324,15 @@ def test_boxes_of_a_batch_lie_on_what_they_were_found_on(make, tmp_path: Path, c
     assert found > 20
 
 
+def test_boxes_stay_in_the_stored_frame_on_request(make, tmp_path: Path) -> None:
+    boxes = painted(tmp_path / "set")
+    options = {"crop": "multi_scale", "resize": "squash", "flip": 0.5, "image_size": (64, 80), "boxes_follow": False}
+    datamodule = make("predict", root=str(tmp_path / "set"), frame_step=1, batch_size=1, **options)
+    batch = next(iter(datamodule.predict_dataloader()))
+    for frame, found, count in zip(batch["frames"][0].tolist(), batch["boxes"][0], batch["box_count"][0], strict=True):
+        assert found[:count].tolist() == ([] if frame % 3 == 0 else [boxes[frame], [0, 0, 4, 4]])
+
+
 def test_regions_are_read_from_where_they_are_said_to_be(make, tmp_path: Path, caplog) -> None:
     painted(tmp_path / "set")
     options = {"root": str(tmp_path / "set"), "batch_size": 1, "frame_step": 1}
