@@ -110,6 +110,8 @@ class Videos(LightningDataModule):
         for name in ("num_frames", "frame_step", "clips_per_video", "eval_clips", "repeat", "batch_size"):
             if self.hparams[name] < 1:
                 raise ValueError(f"datamodule.{name}: expected at least 1, got {self.hparams[name]}")
+        if num_workers < 0:
+            raise ValueError(f"datamodule.num_workers: expected 0 (none) or more processes, got {num_workers}")
         for name in ("step_s", "fps_of_frames"):
             if self.hparams[name] is not None and not self.hparams[name] > 0:
                 raise ValueError(f"datamodule.{name}: expected a positive number, got {self.hparams[name]}")

@@ -31,8 +31,8 @@ class FocusMAE(MaskedAutoencoder):
     Args:
         focus: ``mask`` (b = -delta: regions are hidden more, the paper) or ``visible`` (b = +delta, the code).
         delta: Size of the bonus; 0 is AdaMAE.
-        prior: ``geometric``, or ``upstream`` for the published mapping of boxes to tokens with its faults; see
-            `region_prior`.
+        prior: ``geometric``, or ``upstream`` for the published mapping of boxes to tokens with its faults, which takes
+            boxes in pixels of the stored frame; see `region_prior`.
         soft_prior: Weigh regions by the detector's score instead of 0 or 1; not in the paper.
         inflation: Factor by which boxes grow about their centres.
         prior_fallback: For clips without a box: ``centre`` or ``none``; see `region_prior`.
