@@ -20,6 +20,9 @@ from datamodules.reading.nal_units import restarts_decoding
 # FFmpeg lists all names that a demuxer answers to.
 AVI, MOV = "avi", "mov,mp4,m4a,3gp,3g2,mj2"
 
+# What authors wrote into the metadata in odd encodings is no reason to fail. PyAV 19 takes it without being asked.
+_ANY_METADATA = {"metadata_errors": "replace"} if int(av.__version__.partition(".")[0]) < 19 else {}
+
 
 class Packet(NamedTuple):
     """One stored frame: its clocks, and whether decoding can start there and whether it is shown."""
@@ -102,8 +105,8 @@ def probe_container(path: Path) -> VideoFacts:
 
 
 def open_container(path: Path, **options: str) -> av.container.InputContainer:
-    """Open a file with PyAV; what authors wrote into the metadata in odd encodings is no reason to fail."""
-    return av.open(str(path), metadata_errors="replace", options=options)
+    """Open a file with PyAV."""
+    return av.open(str(path), options=options, **_ANY_METADATA)
 
 
 def video_stream(container: av.container.InputContainer, path: Path) -> VideoStream:

@@ -62,6 +62,20 @@ def test_times_rounded_to_milliseconds_are_even(tmp_path: Path) -> None:
     assert facts.fps == pytest.approx(30, rel=1e-3)
 
 
+def test_metadata_in_another_encoding_is_no_reason_to_refuse_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "old.mkv"
+    with av.open(counters.encode(tmp_path / "plain.mkv", count=5)) as original, av.open(path, "w") as copy:
+        copy.metadata["title"] = "caf#"
+        stream = copy.add_stream_from_template(original.streams.video[0])
+        for packet in original.demux(video=0):
+            if packet.size:
+                packet.stream = stream
+                copy.mux(packet)
+    path.write_bytes(path.read_bytes().replace(b"caf#", "café".encode("latin-1")))
+    assert "café".encode("latin-1") in path.read_bytes()
+    assert probe(path).frame_count == 5
+
+
 def test_audio_streams_are_counted_and_do_not_disturb(tmp_path: Path) -> None:
     path = tmp_path / "sound.mp4"
     with av.open(path, "w") as container:
