@@ -15,6 +15,8 @@ VIDEO_SUFFIXES = frozenset(
     | {".ts", ".vob", ".webm", ".wmv"}
 )
 
+BLANKS = "separate them by tabs or commas where a path has blanks"
+
 
 @dataclass(frozen=True)
 class Listed:
@@ -81,10 +83,10 @@ def read_list(file: Path, root: Path) -> list[Listed]:
     """Read a list of videos, one per line, and check that they exist.
 
     Columns are ``path``, or ``path start total``, or ``path start total label`` as in OpenGVLab/VideoMAEv2, separated
-    by tabs, commas or, where a line has neither, blanks; a path with blanks needs tabs or commas. ``start`` is the
-    number of the first frame that is used (for a frame folder the number in its file name) and ``total`` how many
-    are, -1 for all. The label is checked and otherwise not used: what is said of a whole video says nothing of its
-    frames. Empty lines and lines that begin with ``#`` are left aside.
+    by tabs, commas or, where a line has neither, blanks. A path with blanks needs tabs or commas, or a line to itself.
+    ``start`` is the number of the first frame that is used (for a frame folder the number in its file name) and
+    ``total`` how many are, -1 for all. The label is checked and otherwise not used: what is said of a whole video says
+    nothing of its frames. Empty lines and lines that begin with ``#`` are left aside.
 
     Args:
         file: The list.
@@ -96,13 +98,13 @@ def read_list(file: Path, root: Path) -> list[Listed]:
     """
     if not file.is_file():
         raise FileNotFoundError(f"datamodule.list_file: {file} does not exist")
-    found = [listed(file, line, columns, root) for line, columns in rows(file)]
+    found = [listed(file, line, columns, root) for line, columns in rows(file, root)]
     if not found:
         raise ListFileError(file, 1, "the list is empty; expected a video per line")
     return named(found)
 
 
-def rows(file: Path) -> Iterator[tuple[int, list[str]]]:
+def rows(file: Path, root: Path) -> Iterator[tuple[int, list[str]]]:
     """Split a list file into columns, with the number of each line."""
     for line, text in enumerate(file.read_text(encoding="utf-8-sig").splitlines(), start=1):
         if not text.strip() or text.lstrip().startswith("#"):
@@ -112,7 +114,7 @@ def rows(file: Path) -> Iterator[tuple[int, list[str]]]:
         elif "," in text:
             columns = next(csv.reader([text]))
         else:
-            columns = text.split()
+            columns = [text] if (root / text.strip()).exists() else text.split()
         yield line, [column.strip() for column in columns]
 
 
@@ -120,10 +122,11 @@ def listed(file: Path, line: int, columns: Sequence[str], root: Path) -> Listed:
     """Understand one line of a list file."""
     if len(columns) not in (1, 3, 4):
         reason = f"has {len(columns)} columns, expected path [start total [label]]"
-        raise ListFileError(file, line, f"{reason}; separate them by tabs or commas where a path has blanks")
+        raise ListFileError(file, line, f"{reason}; {BLANKS}")
     path = root / columns[0]
     if not path.exists():
-        raise ListFileError(file, line, f"{path} does not exist (paths are relative to datamodule.root={root})")
+        reason = f"{path} does not exist (paths are relative to datamodule.root={root})"
+        raise ListFileError(file, line, f"{reason}; columns: {BLANKS}" if len(columns) > 1 else reason)
     numbers = dict(zip(("start", "total", "label"), columns[1:], strict=False))
     for name, text in numbers.items():
         if not re.fullmatch(r"-?\d+", text):

@@ -64,8 +64,10 @@ def test_lists_may_have_columns_as_upstream(tmp_path: Path, separator: str) -> N
     ]
 
 
-@pytest.mark.parametrize("line", ["my scene/the film.mp4\t0\t-1", '"my scene/the film.mp4",0,-1'])
-def test_paths_with_blanks_work_with_tabs_and_commas(tmp_path: Path, line: str) -> None:
+@pytest.mark.parametrize(
+    "line", ["my scene/the film.mp4\t0\t-1", '"my scene/the film.mp4",0,-1', "my scene/the film.mp4"]
+)
+def test_paths_with_blanks_work_with_tabs_and_commas_or_alone(tmp_path: Path, line: str) -> None:
     touch(tmp_path, "my scene/the film.mp4")
     (tmp_path / "list.csv").write_text(line)
     assert read_list(tmp_path / "list.csv", tmp_path) == [
@@ -77,7 +79,7 @@ def test_paths_with_blanks_work_with_tabs_and_commas(tmp_path: Path, line: str) 
     ("line", "message"),
     [
         ("a.mp4 0", r"line 3: has 2 columns, expected path \[start total \[label\]\]; separate them by tabs or commas"),
-        ("my film.mp4 0 -1", "line 3: .*my does not exist"),
+        ("my film.mp4 0 -1", "line 3: .*my does not exist .*; columns: separate them by tabs or commas"),
         ("my other film.mp4 0 -1", "line 3: has 5 columns"),
         ("b.mp4 0 -1", "line 3: .*b.mp4 does not exist"),
         ("a.mp4 zero -1", "line 3: start is 'zero', expected an integer"),
