@@ -13,27 +13,27 @@ import statistics
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
-from pathlib import Path
 
 import torch
 from hydra import compose, initialize_config_dir
-from hydra.utils import instantiate
 from lightning.fabric.utilities.throughput import get_available_flops
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
+from core.build import build
+from core.zoo import CONF
 from models.masked_autoencoder import MaskedAutoencoder
 from models.masking import gather_tokens
 from models.reconstruction import normalised_targets, reconstruction_loss, token_errors
 
-CONF = Path(__file__).resolve().parents[1] / "conf"
 
-
-def build(name: str, image_size: int | None) -> MaskedAutoencoder:
+def make_model(name: str, image_size: int | None) -> MaskedAutoencoder:
     """Build a model config, at will for another image size."""
     with initialize_config_dir(str(CONF), version_base="1.3"):
         config = compose(f"model/{name}").model
-    return instantiate(config, _convert_="all", **({} if image_size is None else {"image_size": image_size}))
+    if image_size is not None:
+        config.image_size = image_size
+    return build(config, "model")
 
 
 def masked_step(model: MaskedAutoencoder, video: Tensor, noise: Tensor) -> Tensor:
@@ -75,7 +75,7 @@ def seconds(run: Callable[[], None], device: torch.device) -> float:
 def count_flops(step: Callable, name: str, image_size: int | None, batch_size: int) -> int:
     """Count the floating-point operations of a training step without computing it."""
     with torch.device("meta"):
-        model = build(name, image_size)
+        model = make_model(name, image_size)
         video = torch.empty(batch_size, 3, model.num_frames, *model.image_size)
         noise = torch.empty(batch_size, model.noise_size)
         with FlopCounterMode(display=False) as counter:
@@ -96,7 +96,7 @@ def main() -> None:
     device = torch.device(args.device)
     dtype = getattr(torch, args.dtype or ("float32" if device.type == "cpu" else "bfloat16"))
     torch.manual_seed(0)
-    model = build(args.model, args.image_size).to(device)
+    model = make_model(args.model, args.image_size).to(device)
     video = torch.rand(args.batch_size, 3, model.num_frames, *model.image_size, device=device)
     noise = torch.rand(args.batch_size, model.noise_size, device=device)
     steps = {"dual masks": masked_step, "dense": dense_step}

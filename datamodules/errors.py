@@ -46,6 +46,22 @@ class VideoReadError(RuntimeError):
         return type(self), (self.reason,) if self.path is None else (self.path, self.reason)
 
 
+class DataFileError(ValueError):
+    """A file beside the videos (labels, regions) does not hold what it should.
+
+    Args:
+        path: The file.
+        reason: What was found, and what was expected.
+    """
+
+    def __init__(self, path: str | Path, reason: str) -> None:
+        super().__init__(f"{path}: {reason}")
+        self.path, self.reason = Path(path), reason
+
+    def __reduce__(self) -> tuple:
+        return type(self), (self.path, self.reason)
+
+
 class MissingBackendError(ImportError):
     """A reading backend was asked for, or is needed for a file, and cannot be imported.
 

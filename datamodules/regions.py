@@ -10,28 +10,16 @@ from typing import Any
 
 import numpy as np
 
-log = logging.getLogger(__name__)
+from datamodules.errors import DataFileError
+from datamodules.reading.frame_folder import LAST_INTEGER
 
-# The number of a frame is the last integer of its file name: 000.jpg, img_00001.jpg.
-LAST_INTEGER = re.compile(r"(\d+)\D*$")
+log = logging.getLogger(__name__)
 
 EXPECTED = 'expected {"results": [{"image_id": "000.jpg", "Boxes": [[x1, y1, x2, y2], ...], "Scores": [...]}, ...]}'
 
 
-class RegionFileError(ValueError):
-    """A region file does not hold what it should.
-
-    Args:
-        path: The file.
-        reason: What was found, and what was expected.
-    """
-
-    def __init__(self, path: str | Path, reason: str) -> None:
-        super().__init__(f"{path}: {reason}")
-        self.path, self.reason = Path(path), reason
-
-    def __reduce__(self) -> tuple:
-        return type(self), (self.path, self.reason)
+class RegionFileError(DataFileError):
+    """A region file does not hold what it should."""
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from datamodules.errors import DatasetNotFoundError
+from datamodules.errors import DataFileError, DatasetNotFoundError
 from datamodules.listing import Listed, read_list
 from datamodules.reading import VideoFacts
 from datamodules.videos import Videos
@@ -13,20 +13,8 @@ from datamodules.videos import Videos
 PAGE = "https://svip-lab.github.io/dataset/campus_dataset.html"
 
 
-class LabelFileError(ValueError):
-    """A file of frame labels does not fit its video.
-
-    Args:
-        path: The file.
-        reason: What was found, and what was expected.
-    """
-
-    def __init__(self, path: str | Path, reason: str) -> None:
-        super().__init__(f"{path}: {reason}")
-        self.path, self.reason = Path(path), reason
-
-    def __reduce__(self) -> tuple:
-        return type(self), (self.path, self.reason)
+class LabelFileError(DataFileError):
+    """A file of frame labels does not fit its video."""
 
 
 class ShanghaiTech(Videos):
