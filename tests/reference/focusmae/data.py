@@ -1,5 +1,7 @@
 """Frame indices and crop choices equal those of VideoMAE V2 and FocusMAE, as stored in the reference numbers."""
 
+from pathlib import Path
+
 import numpy as np
 
 from datamodules.crops import multi_scale_offsets, multi_scale_sizes
@@ -12,6 +14,7 @@ from datamodules.frame_indices import (
     strided_clip,
     window_starts,
 )
+from datamodules.regions import read_regions
 from tests.reference.focusmae.numbers import documents, some
 
 # Feature extraction of VideoMAE V2 slides a window of 16 consecutive frames, per data set at another stride.
@@ -91,3 +94,14 @@ def test_multi_scale_crops_equal_upstream() -> None:
             offsets = multi_scale_offsets(height, width, crop_height, crop_width)
             expected = case["offsets_for_each_crop"][f"{crop_width}x{crop_height}"]
             assert [[left, top] for top, left in offsets] == expected
+
+
+def test_region_files_are_read_frame_by_frame() -> None:
+    files = [(path, content) for path, content in documents() if isinstance(content, dict) and "results" in content]
+    for path, content in some(files, "region files"):
+        video = path.stem.removeprefix("res_frcnn_")
+        regions = read_regions(path.parent, [video])[video]
+        for entry in content["results"]:
+            boxes, scores = regions.at(int("".join(filter(str.isdigit, Path(entry["image_id"]).stem))))
+            np.testing.assert_allclose(boxes, np.reshape(entry["Boxes"], (-1, 4)), rtol=1e-6)
+            np.testing.assert_allclose(scores, entry["Scores"], rtol=1e-6)
