@@ -24,7 +24,8 @@ if __name__ == "__main__":
 
     config = relaunched()
     if config is not None:
-        job(config)
+        with readable(everybody=True):
+            job(config)
     else:
         sys.argv[1:] = prepare(sys.argv[1:])
         import hydra

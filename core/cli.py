@@ -1,5 +1,6 @@
 """What happens between the command line and the first job: print the zoo, or refuse what cannot work."""
 
+import os
 import sys
 
 from core import zoo
@@ -22,13 +23,20 @@ def prepare(arguments: list[str]) -> list[str]:
         The same arguments, ``-m`` in front wherever it stood: Hydra's parser does not take it between overrides.
     """
     if not arguments or any(argument in _HELP for argument in arguments):
-        print(zoo.text())
+        _show(zoo.text())
         sys.exit(0)
     sweep = [argument for argument in arguments if argument in _SWEEP]
     arguments = [*sweep[:1], *(argument for argument in arguments if argument not in _SWEEP)]
     with readable():
         _check(arguments)
     return arguments
+
+
+def _show(text: str) -> None:
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:  # "| head" has read enough; Python would complain once more when it closes the stream
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _check(arguments: list[str]) -> None:

@@ -1,5 +1,6 @@
 """Errors that are messages to the person at the keyboard: one or two lines, no traceback."""
 
+import dis
 import logging
 import os
 import sys
@@ -61,6 +62,20 @@ def is_message(error: BaseException) -> bool:
     return type(error).__module__.partition(".")[0] in PROJECT
 
 
+def is_worded(error: BaseException) -> bool:
+    """Whether ``error`` is a ``ValueError`` or ``FileNotFoundError`` that a ``raise`` statement of the project wrote.
+
+    The same classes come out of calls that went wrong, such as ``int("x")``: those are faults of the program.
+    """
+    origin = error.__traceback__
+    if origin is None or not isinstance(error, (ValueError, FileNotFoundError)):
+        return False
+    while origin.tb_next is not None:
+        origin = origin.tb_next
+    package = origin.tb_frame.f_globals.get("__name__", "").partition(".")[0]
+    return package in PROJECT and origin.tb_frame.f_code.co_code[origin.tb_lasti] == dis.opmap["RAISE_VARARGS"]
+
+
 def primary_process() -> bool:
     """Whether this process speaks for the job, by the variables of torchrun, SLURM and Lightning."""
     ranks = (os.environ.get(name, "0") for name in ("RANK", "SLURM_PROCID", "LOCAL_RANK", "NODE_RANK"))
@@ -79,7 +94,7 @@ def readable(everybody: bool = False) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if not is_message(error) or os.environ.get("HYDRA_FULL_ERROR") == "1":
+        if not (is_message(error) or is_worded(error)) or os.environ.get("HYDRA_FULL_ERROR") == "1":
             raise
         for handler in logging.getLogger().handlers:
             if isinstance(handler, logging.FileHandler):

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from rich.console import Console
-from rich.panel import Panel
+from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
@@ -23,6 +23,7 @@ _NOT_SHOWN = ("next", "name")
 _SHOWN_FIRST = ("mode", "task", "model", "datamodule", "optim", "scheduler", "trainer", "callbacks", "logger")
 _NOT_REPEATED = ("mode", "ckpt_path", "run_id", "trainer.max_epochs", "hydra.run.dir")
 _PICTURES_SHOWN = 3
+_TITLE_WIDTH = 12  # the longest title, and two blanks
 
 
 def console() -> Console:
@@ -121,7 +122,7 @@ def show_end(
     since: float,
     screen: Console,
 ) -> None:
-    """Print the block at the end of a training.
+    """Print the block at the end of a training; a command stays one line, however long, so that it can be pasted.
 
     Args:
         config: Composed config.
@@ -132,22 +133,22 @@ def show_end(
         screen: Where to print.
     """
     run = Path(config["paths"]["run"])
-    lines = Table.grid(padding=(0, 2))
-    lines.add_column(style="dim", no_wrap=True)
-    lines.add_column(overflow="fold")
+    lines = []
     if best is not None:
-        lines.add_row("best", f"{config['monitor']['metric']} {best:.5g}")
-    lines.add_row("run folder", near(run))
+        lines.append(("best", f"{config['monitor']['metric']} {best:.5g}"))
+    lines.append(("run folder", near(run)))
     pictures = [path for path in sorted(run.glob("pictures/*.png")) if path.stat().st_mtime >= since]
     if pictures:
         hidden = len(pictures) - _PICTURES_SHOWN
         names = [near(path) for path in pictures[-_PICTURES_SHOWN:]]
-        lines.add_row("pictures", "\n".join([f"{hidden} earlier ones", *names] if hidden > 0 else names))
-    for title, command in next_commands(config, typed, best_path).items():
-        lines.add_row(title, command)
-    for hint in config.get("next") or ():
-        lines.add_row("next", Text(hint))
-    screen.print(Panel(lines, title=f"{config['name']}: done", title_align="left"))
+        names = [f"{hidden} earlier ones", *names] if hidden > 0 else names
+        lines += zip(("pictures", *[""] * len(names)), names, strict=False)
+    lines += next_commands(config, typed, best_path).items()
+    lines += [("next", hint) for hint in config.get("next") or ()]
+    screen.print(Rule(f"{config['name']}: done", align="left"))
+    for title, line in lines:
+        screen.print(Text.assemble((f"{title:<{_TITLE_WIDTH}}", "dim"), line), soft_wrap=True)
+    screen.print(Rule())
 
 
 def next_commands(config: Mapping[str, Any], typed: list[str], best_path: Path | None) -> dict[str, str]:

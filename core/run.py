@@ -9,7 +9,9 @@ from typing import Any
 import torch
 from hydra.core.hydra_config import HydraConfig
 from lightning import LightningDataModule, LightningModule, Trainer, seed_everything
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Checkpoint, LearningRateMonitor, ModelCheckpoint, ProgressBar
+from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
@@ -122,6 +124,8 @@ def make_task(
     if config["mode"] != "fit" or "_target_" not in optim:
         return build(config["task"], "task", model=model)
     optim, scheduler, _ = scale_to_batch(optim, scheduler, videos_per_step(optim, datamodule, trainer))
+    # One that is used for nothing: it refuses wrong values now, not once the data has been made and indexed.
+    build({**optim, "_partial_": False}, "optim", params=[nn.Parameter(torch.zeros(1, 1))])
     factories = {"optimizer": build(optim, "optim")}
     if scheduler:
         factories["scheduler"] = build(scheduler, "scheduler")
@@ -149,10 +153,33 @@ def give_flops(trainer: Trainer, flops: float | str) -> None:
 def start(
     trainer: Trainer, task: LightningModule, datamodule: LightningDataModule, mode: str, checkpoint: Path | None
 ) -> None:
-    """Call the trainer; checkpoints are opened in torch's safe mode."""
+    """Call the trainer; checkpoints are opened in torch's safe mode.
+
+    Raises:
+        ConfigError: When the first validation did not log the monitored metric.
+    """
     path = None if checkpoint is None else str(checkpoint)
     extra = {"return_predictions": False} if mode == "predict" else {}
-    getattr(trainer, mode)(task, datamodule=datamodule, ckpt_path=path, weights_only=True, **extra)
+    try:
+        getattr(trainer, mode)(task, datamodule=datamodule, ckpt_path=path, weights_only=True, **extra)
+    except BaseException as error:
+        end_other_ranks(trainer)
+        monitored = [kept.monitor for kept in trainer.checkpoint_callbacks if isinstance(kept, ModelCheckpoint)]
+        unknown = [metric for metric in monitored if metric is not None and metric not in trainer.callback_metrics]
+        if isinstance(error, MisconfigurationException) and unknown and trainer.callback_metrics:
+            problem = "no such metric is logged"
+            raise wrong("monitor.metric", unknown[0], problem, sorted(trainer.callback_metrics)) from error
+        raise
+
+
+def end_other_ranks(trainer: Trainer) -> None:
+    """End the processes that Lightning started beside this one, which failed: they would wait for it."""
+    if isinstance(trainer.strategy.launcher, _SubprocessScriptLauncher):
+        for process in trainer.strategy.launcher.procs:
+            process.kill()
+            process.wait()
+        # Lightning's observer of these processes kills this one, too, by then at the next job of a sweep.
+        trainer.strategy.launcher.procs.clear()
 
 
 def best_of(trainer: Trainer, config: dict[str, Any]) -> tuple[float | None, Path | None]:

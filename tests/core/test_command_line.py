@@ -1,6 +1,8 @@
 """What the command line answers before a job starts: the zoo, or one message about what is wrong."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -135,6 +137,12 @@ def test_help_is_the_zoo_also_without_a_task(project: Path, arguments: list[str]
         "default none panels",
     ):
         assert line in done.stdout
+
+
+def test_help_may_be_read_in_part(repository: Path) -> None:
+    command = f"{sys.executable} train.py --help | true"
+    done = subprocess.run(["sh", "-c", command], cwd=repository, capture_output=True, text=True)
+    assert done.stderr == ""
 
 
 def test_processes_started_together_are_told_to_share_a_name(project: Path) -> None:

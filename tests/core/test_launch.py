@@ -6,9 +6,11 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
+from core import build
 from core.errors import ConfigError, readable
 from core.launch import CONFIG_VARIABLE, launch, relaunched
 from core.run_id import run_id
+from datamodules import regions
 from tests.toy_project import job_config
 
 VARIABLES = ("RUN_ID", "SLURM_JOB_ID", "SLURM_JOB_NAME", "SLURM_STEP_ID", "SLURM_NTASKS", "TORCHELASTIC_RUN_ID")
@@ -106,8 +108,13 @@ def test_messages_end_the_program_and_faults_keep_their_traceback(
         raise ConfigError("optim.lr: too much")
     assert end.value.code == 1
     assert capsys.readouterr().err == "optim.lr: too much\n"
+    with pytest.raises(SystemExit), readable():
+        regions.read_regions(Path("nowhere"), [])
+    assert capsys.readouterr().err.startswith("datamodule.regions: nowhere does not exist")
     with pytest.raises(ValueError, match="a fault"), readable():
-        raise ValueError("a fault")
+        raise ValueError("a fault")  # not of the project
+    with pytest.raises(ValueError, match="invalid literal"), readable():
+        build._at([], ".x")  # of the project, but not in its words
     monkeypatch.setenv("RANK", "1")
     with pytest.raises(SystemExit), readable():
         raise ConfigError("said by the first rank")

@@ -82,7 +82,7 @@ def test_the_last_block_names_what_came_out_and_what_to_type_next(
     }
     typed = ["task=toy", "trainer.max_epochs=5", "optim.betas=[0.9, 0.99]", "run_id=first"]
     report.show_end(config, typed, 0.125, run / "checkpoints" / "best.ckpt", 0.0, screen)
-    shown = re.sub(r"\s+", " ", text(screen).replace("│", " "))
+    shown = re.sub(r"\s+", " ", text(screen))
     assert "best val/loss 0.125" in shown
     assert "run folder logs/toy/first" in shown
     assert "2 earlier ones" in shown
@@ -91,6 +91,10 @@ def test_the_last_block_names_what_came_out_and_what_to_type_next(
     assert f"{repeated} mode=test ckpt_path=logs/toy/first/checkpoints/best.ckpt" in shown
     assert f"{repeated} trainer.max_epochs=10 run_id=first ckpt_path=last" in shown
     assert "try [this]" in shown
+    long = ["task=toy", *(f"model.option{number}=value" for number in range(20))]
+    report.show_end(config, long, 0.125, run / "checkpoints" / "best.ckpt", 0.0, screen)
+    pasted = [line.partition("python ")[2] for line in text(screen).splitlines() if "option19" in line]
+    assert [line.split()[0] for line in pasted] == ["train.py", "train.py"]
     assert "\x1b" not in text(screen)
 
 

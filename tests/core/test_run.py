@@ -46,7 +46,7 @@ def test_a_training_returns_its_best_value_and_leaves_a_whole_run_folder(
     assert value == pytest.approx(min(float(one) for one in found["val/loss"]))
     assert {"train/loss", "val/loss", "lr-AdamW", "perf/clips_per_s", "data/wait_share"} <= found.keys()
     assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == ["best.ckpt", "last.ckpt"]
-    shown = re.sub(r"[\s│]+", " ", capsys.readouterr().out)
+    shown = re.sub(r"\s+", " ", capsys.readouterr().out)
     for part in ("weight: 1.0", "GFLOPs per clip", "val/loss", "mode=test ckpt_path=", "ckpt_path=last"):
         assert part in shown
     assert "\x1b" not in shown
@@ -139,6 +139,16 @@ def test_what_has_no_effect_is_said(tmp_path: Path, caplog: pytest.LogCaptureFix
     run(toy_config(tmp_path, "trainer.max_epochs=2", "ckpt_path=last", "optim.lr=0.5"))
     assert "optim.lr=0.5 has no effect" in caplog.text
     assert float(columns(tmp_path)["lr-AdamW"][-1]) == 0.01
+
+
+def test_a_monitored_metric_that_is_not_logged_is_answered_with_those_that_are(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"monitor.metric=val/los: no such metric is logged; did you mean 'val/loss'"):
+        run(toy_config(tmp_path, "trainer.max_epochs=1", "monitor.metric=val/los"))
+
+
+def test_a_value_that_the_optimizer_refuses_is_answered_before_the_data_is_touched(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="optim: Invalid learning rate: -1"):
+        run(toy_config(tmp_path, "optim.lr=-1.0"))
 
 
 def test_the_rate_is_scaled_to_the_batch_over_accumulation(tmp_path: Path) -> None:

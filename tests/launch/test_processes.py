@@ -82,6 +82,36 @@ def test_each_job_of_a_sweep_has_its_folder_and_its_ranks(project: Path, argumen
     assert len(list((project / logs).rglob("*.ckpt"))) == 4
 
 
+FAILURE = '''
+"""Fails in the first job of a sweep, on its first rank; the second job takes longer than Lightning needs to notice."""
+import time
+from lightning import Callback
+
+class Failure(Callback):
+    def __init__(self, lr: float) -> None:
+        self.lr = lr
+    def on_fit_start(self, trainer, pl_module) -> None:
+        if self.lr == 0.1:
+            if trainer.is_global_zero:
+                raise RuntimeError("the first rank fails")
+            time.sleep(300)
+        time.sleep(8)
+'''
+
+
+def test_a_job_that_fails_takes_its_ranks_along_and_not_the_next_job(project: Path) -> None:
+    (project / "callbacks" / "failure.py").write_text(FAILURE)
+    config = '# fails once\nfailure: {_target_: callbacks.failure.Failure, lr: "${optim.lr}"}\n'
+    (project / "conf" / "callbacks" / "failure.yaml").write_text(config)
+    line = ["-m", "task=toy", "optim.lr=0.1,0.01", "callbacks=[default,failure,witness]", *TWO_RANKS]
+    done = run_python(project, "train.py", *line, "paths.logs=fails", timeout=120)  # waits for all that hold its output
+    assert "the first rank fails" in done.stderr
+    assert "[rank1]" not in done.stderr
+    first, second = sorted(path.parent for path in (project / "fails").rglob("config.yaml"))
+    assert not list(first.glob("rank*.pt"))
+    assert check_ranks(second) == 0.01
+
+
 RESUME = """
 import json, sys
 from pathlib import Path
