@@ -3,6 +3,7 @@
 import io
 import os
 from pathlib import Path
+from textwrap import fill
 
 import numpy as np
 import torch
@@ -13,7 +14,7 @@ from torch import Tensor
 MIN_FRAME_WIDTH = 128  # smaller frames are enlarged by a whole factor, so that a token stays a sharp square
 FONT_SIZE = 14
 GAP = 4
-LABEL_WIDTH = 132
+LABEL_WIDTH, LABEL_CHARACTERS = 132, 18
 INK, PAPER = (30, 30, 30), (255, 255, 255)
 
 
@@ -110,7 +111,7 @@ def contact_sheet(rows: dict[str, Tensor], captions: list[str]) -> Image.Image:
         draw.text((LABEL_WIDTH, top + GAP), caption, INK, font)
         for row, (title, frames) in enumerate(rows.items()):
             y = top + line + row * (height + GAP)
-            draw.multiline_text((GAP, y + GAP), title, INK, font)
+            draw.multiline_text((GAP, y + GAP), fill(title, LABEL_CHARACTERS), INK, font)
             pixels = (frames[clip].clamp(0, 1) * 255).round().byte().permute(1, 2, 3, 0).numpy()
             for time, frame in enumerate(pixels):
                 image = Image.fromarray(np.ascontiguousarray(frame)).resize((width, height), Image.Resampling.NEAREST)

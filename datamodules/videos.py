@@ -162,6 +162,13 @@ class Videos(LightningDataModule):
     def predict_dataloader(self) -> DataLoader:
         return self.eval_loader(self.eval_data, "prediction")
 
+    def transfer_batch_to_device(
+        self, batch: dict[str, Any], device: torch.device, dataloader_idx: int
+    ) -> dict[str, Any]:
+        """Move a batch; ``index`` stays on the CPU, where masks are drawn from it without waiting for the device."""
+        moved = super().transfer_batch_to_device(batch, device, dataloader_idx)
+        return moved | {"index": batch["index"]}
+
     def on_after_batch_transfer(self, batch: dict[str, Any], dataloader_idx: int) -> dict[str, Any]:
         """Normalise ``video`` where it now is, and add ``mean`` and ``std``."""
         mean, std = (value.to(batch["video"].device) for value in (self.mean, self.std))

@@ -2,34 +2,48 @@
 
 import math
 from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 from lightning import LightningModule
 from torch import Tensor
 from torch.optim import Optimizer
-from torchmetrics import MeanMetric
 
+from metrics.weighted_mean import WeightedMean
 from models.focusmae import roi_fractions
 from models.masked_autoencoder import MaskedAutoencoder
 from models.masking import gather_tokens
 from models.reconstruction import (
-    denormalise,
     flat_cubes,
     normalised_targets,
     patchify,
     reconstruction_loss,
     sampling_loss,
     token_errors,
-    unpatchify,
 )
 from models.region_prior import Regions
 from tasks.noise import sample_noise
+from tasks.panels import reconstruction_panels
 from tasks.parameter_groups import parameter_groups
 
 EVALUATION_EPOCH = 0  # masks of evaluation do not change from epoch to epoch
-STAGES, KINDS = ("val", "test"), ("loss", "loss_zeros")
-HIDDEN_GREY = 0.5
-PRIOR_TINT = (1.0, 0.45, 0.0)
+STAGES = ("val", "test")
+
+
+class Reconstruction(NamedTuple):
+    """What a model predicted of a batch, beside what it should have.
+
+    Attributes:
+        output: What the model returned.
+        target: (B, M, P) cubes that were to be predicted.
+        errors: (B, M) mean squared error of each.
+        counted: (B, M) bool, those that enter the loss.
+    """
+
+    output: dict[str, Tensor]
+    target: Tensor
+    errors: Tensor
+    counted: Tensor
 
 
 class MaskedPretraining(LightningModule):
@@ -75,10 +89,11 @@ class MaskedPretraining(LightningModule):
         super().__init__()
         self.save_hyperparameters(ignore=["model", "optimizer", "scheduler"])
         self.model, self.optimizer, self.scheduler = model, optimizer, scheduler
-        self.losses = torch.nn.ModuleDict({f"{stage}_{kind}": MeanMetric() for stage in STAGES for kind in KINDS})
+        names = ("loss", "loss_zeros", "roi_visible_fraction", "roi_masked_fraction")
+        self.means = torch.nn.ModuleDict({f"{stage}_{name}": WeightedMean() for stage in STAGES for name in names})
 
     def training_step(self, batch: dict, batch_idx: int) -> Tensor:
-        output, errors, counted, _ = self._reconstruct(batch, self.current_epoch + 1)
+        output, _, errors, counted = self._reconstruct(batch, self.current_epoch + 1)
         loss = reconstruction = reconstruction_loss(errors, counted)
         size = len(batch["video"])
         if "log_probability" in output:
@@ -86,8 +101,10 @@ class MaskedPretraining(LightningModule):
             loss = reconstruction + self.hparams.sampling_weight * sampling
             self.log("train/loss_reconstruction", reconstruction, batch_size=size)
             self.log("train/loss_sampling", sampling, batch_size=size)
+        if "prior" in output:
+            fractions = roi_fractions(output["hidden"], output["prior"])
+            self.log_dict({f"train/{name}": fraction for name, fraction in fractions.items()}, batch_size=size)
         self.log("train/loss", loss, prog_bar=True, batch_size=size)
-        self._log_regions("train", output, size)
         return loss
 
     def validation_step(self, batch: dict, batch_idx: int) -> None:
@@ -103,44 +120,21 @@ class MaskedPretraining(LightningModule):
 
     @torch.no_grad()
     def panels(self, batch: dict) -> dict[str, Tensor]:
-        """Show what the model was given and what it made of it, on the masks of evaluation.
+        """Show what the model was given and what it made of it, on the masks of evaluation; see `tasks.panels`.
 
-        All hidden tokens are decoded, whatever the decoder mask of training. Mean and contrast of each cube are taken
-        from the original, as they are not predicted; the row "cube means" shows how much of the picture is due to that.
+        All hidden tokens are decoded, whatever the decoder mask of training.
 
         Args:
             batch: As in training.
 
         Returns:
-            Rows (B, 3, T, H, W) in [0, 1]: original, seen by the encoder, reconstruction, cube means and, for models
-            with one, the region prior.
+            Rows (B, 3, T, H, W) in [0, 1] by title.
         """
-        pixels = self._pixels(batch)
-        tubelet, grid = self.model.tubelet, self.model.grid
         output = self.model(batch["video"], regions=self._regions(batch), noise=self._noise(batch, EVALUATION_EPOCH))
         if not output["counted"].all():  # a decoder with a mask of its own left hidden tokens out
             output = self.model(batch["video"], encoder_mask=output["hidden"], decoder_mask=~output["hidden"])
-        index, cubes = output["index"], patchify(pixels, tubelet)
-        prediction = output["prediction"].float()
-        means = denormalise(torch.zeros_like(prediction), pixels, tubelet, index)
-        if self.hparams.normalise_targets:
-            prediction = denormalise(prediction, pixels, tubelet, index)
-
-        def painted(tokens: Tensor) -> Tensor:
-            place = index.unsqueeze(-1).expand_as(tokens)
-            return unpatchify(cubes.scatter(1, place, tokens), grid, tubelet).clamp(0, 1)
-
-        rows = {
-            "original": pixels.clamp(0, 1),
-            "seen by\nthe encoder": painted(torch.full_like(prediction, HIDDEN_GREY)),
-            "reconstruction": painted(prediction),
-            "cube means\n(for comparison)": painted(means),
-        }
-        if "prior" in output:
-            weight = unpatchify(output["prior"].unsqueeze(-1).expand_as(cubes).float(), grid, tubelet)
-            tint = pixels.new_tensor(PRIOR_TINT).view(1, 3, 1, 1, 1)
-            rows["region prior"] = (pixels.mean(1, keepdim=True) * (1 - weight / 2) + tint * weight / 2).clamp(0, 1)
-        return rows
+        sizes = self.model.grid, self.model.tubelet
+        return reconstruction_panels(self._pixels(batch), output, *sizes, self.hparams.normalise_targets)
 
     def configure_optimizers(self) -> Optimizer | dict:
         if self.optimizer is None:
@@ -153,8 +147,7 @@ class MaskedPretraining(LightningModule):
         schedule = self.scheduler(optimizer, total_steps=total_steps, steps_per_epoch=steps_per_epoch)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
-    def _reconstruct(self, batch: dict, epoch: int) -> tuple[dict[str, Tensor], Tensor, Tensor, Tensor]:
-        """Run the model; return its output, the errors and which of them count, and the targets (B, M, P)."""
+    def _reconstruct(self, batch: dict, epoch: int) -> Reconstruction:
         output = self.model(batch["video"], regions=self._regions(batch), noise=self._noise(batch, epoch))
         pixels, tubelet = self._pixels(batch), self.model.tubelet
         cubes = normalised_targets(pixels, tubelet) if self.hparams.normalise_targets else patchify(pixels, tubelet)
@@ -163,24 +156,19 @@ class MaskedPretraining(LightningModule):
         if self.hparams.flat_threshold > 0:
             flat = flat_cubes(pixels, tubelet, self.hparams.flat_threshold)
             counted = counted & ~flat.gather(1, output["index"])
-        return output, token_errors(output["prediction"], target), counted, target
+        return Reconstruction(output, target, token_errors(output["prediction"], target), counted)
 
     def _evaluate(self, stage: str, batch: dict) -> None:
-        output, errors, counted, target = self._reconstruct(batch, EVALUATION_EPOCH)
+        output, target, errors, counted = self._reconstruct(batch, EVALUATION_EPOCH)
         zeros = token_errors(torch.zeros_like(target), target)
-        size = len(batch["video"])
-        for kind, value in (("loss", errors), ("loss_zeros", zeros)):
-            metric = self.losses[f"{stage}_{kind}"]
-            metric.update(value, counted.float())  # weighted by tokens: the same for any batch size and process count
-            self.log(f"{stage}/{kind}", metric, on_epoch=True, prog_bar=kind == "loss", batch_size=size)
-        self._log_regions(stage, output, size)
-
-    def _log_regions(self, stage: str, output: dict[str, Tensor], size: int) -> None:
+        weighted = {"loss": (errors, counted), "loss_zeros": (zeros, counted)}
         if "prior" in output:
-            fractions = roi_fractions(output["hidden"], output["prior"])
-            self.log_dict(
-                {f"{stage}/{name}": value for name, value in fractions.items()}, batch_size=size, sync_dist=True
-            )
+            weighted["roi_visible_fraction"] = (~output["hidden"], output["prior"])
+            weighted["roi_masked_fraction"] = (output["hidden"], output["prior"])
+        for name, (values, weights) in weighted.items():
+            metric = self.means[f"{stage}_{name}"]
+            metric.update(values, weights)
+            self.log(f"{stage}/{name}", metric, on_epoch=True, prog_bar=name == "loss", batch_size=len(batch["video"]))
 
     def _noise(self, batch: dict, epoch: int) -> Tensor:
         noise = sample_noise(batch["index"].tolist(), self.model.noise_size, self.hparams.seed, epoch)

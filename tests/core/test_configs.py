@@ -15,7 +15,7 @@ from core.targets import CORE_KEYS, RESERVED
 from core.zoo import CONF, choices
 
 FILES = sorted(path.relative_to(CONF) for path in CONF.rglob("*.yaml"))
-SWITCHES = [f"{group}={name}" for group in ("callbacks", "debug", "logger", "scheduler") for name in choices(group)]
+SWITCHES = [f"{group}={name}" for group in ("callbacks", "debug", "logger", "optim", "scheduler") for name in choices(group)]
 PRETRAINED_BY_THE_TASK = [name for name in choices("model") if not name.startswith("vit_")]
 
 

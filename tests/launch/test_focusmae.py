@@ -89,3 +89,16 @@ def test_two_ranks_and_a_sweep_make_one_folder_per_job(sample_cache: Path, tmp_p
     weights = [torch.load(job / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"] for job in jobs]
     assert weights[0].keys() == weights[1].keys()
     assert any(not torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+
+
+def test_a_cut_training_ends_with_the_weights_of_an_uncut_one(sample_cache: Path, tmp_path: Path) -> None:
+    small = ("model.dim=48", "model.depth=1", "model.decoder_dim=32", "model.decoder_depth=1")
+    short = ("scheduler=none", "trainer.devices=1", "trainer.max_epochs=2", "trainer.limit_train_batches=4")
+    line = (*small, *short, "model.drop_path_rate=0.2")
+    train(tmp_path, sample_cache, "run_id=whole", *line)
+    train(tmp_path, sample_cache, "run_id=cut", "trainer.max_steps=6", *line)  # in the second epoch
+    train(tmp_path, sample_cache, "run_id=cut", "ckpt_path=last", *line)
+    paths = (tmp_path / "focusmae" / name / "checkpoints" / "last.ckpt" for name in ("whole", "cut"))
+    whole, cut = (torch.load(path, weights_only=True) for path in paths)
+    assert whole["global_step"] == cut["global_step"] == 8
+    assert all(torch.equal(whole["state_dict"][name], cut["state_dict"][name]) for name in whole["state_dict"])
