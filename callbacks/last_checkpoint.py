@@ -14,7 +14,7 @@ class LastCheckpoint(Checkpoint):
     """Keep ``<folder>/last.ckpt``: at the end of every epoch, every few minutes within one, and where a run is stopped.
 
     ModelCheckpoint's ``save_last`` writes its file only when it also writes a best one (Lightning 2.6), so that a run
-    whose metric no longer improves would be continued from far behind. Lightning replaces the file in one step.
+    whose metric no longer improves would be continued from far behind. The file is replaced in one step.
 
     Args:
         folder: Where the file goes.

@@ -31,12 +31,13 @@ def build(
         **extra: Arguments that are objects rather than configuration: a model, callbacks.
 
     Raises:
-        ConfigError: For an untrusted or missing target, an unknown parameter, a value of the wrong type, and for a
-            value that the constructor refuses.
+        ConfigError: For an untrusted or missing target, an unknown parameter, a value of the wrong type, an
+            interpolation that is still there, and for a value that the constructor refuses.
     """
     node = OmegaConf.to_container(node, resolve=True) if isinstance(node, DictConfig) else dict(node)
     if "_target_" not in node:
         raise wrong(f"{key}._target_", ..., "missing; it names the class to build")
+    _refuse_interpolations(node, key)
     found = {place: find(target, place, trusted) for place, target in targets(node, key)}
     for place, factory in found.items():
         _check_arguments(place, _at(node, place[len(key) :]), factory, extra if place == key else {})
@@ -49,6 +50,19 @@ def build(
         if isinstance(cause, _REFUSALS):
             raise ConfigError(_with_key(key, node, str(cause))) from cause
         raise
+
+
+def _refuse_interpolations(node: Any, key: str) -> None:
+    """A node is resolved before it is built; what Hydra would resolve now could bring in targets nobody has checked."""
+    if isinstance(node, str) and "${" in node:
+        raise wrong(key, node, "an interpolation, in a config that has been resolved")
+    if isinstance(node, Mapping):
+        for name, child in node.items():
+            _refuse_interpolations(name, key)
+            _refuse_interpolations(child, f"{key}.{name}")
+    elif isinstance(node, (list, tuple)):
+        for index, child in enumerate(node):
+            _refuse_interpolations(child, f"{key}.{index}")
 
 
 def find(target: str, key: str, trusted: tuple[str, ...] = TRUSTED) -> Any:
@@ -84,7 +98,7 @@ def _near(target: str) -> str | None:
 def _at(node: Any, place: str) -> dict[str, Any]:
     """The part of ``node`` at a dotted place that begins with a dot; the node itself for an empty place."""
     for name in place.split(".")[1:]:
-        node = node[int(name)] if isinstance(node, list) else node[name]
+        node = node[int(name)] if isinstance(node, (list, tuple)) else node[name]
     return node
 
 

@@ -17,7 +17,8 @@ from torch import nn
 
 from core import report
 from core.build import build, find
-from core.checkpoint import ConfigInCheckpoint, read_checkpoint, resolve_checkpoint
+from core.checkpoint import read_checkpoint, resolve_checkpoint
+from core.checkpoint_io import CheckpointFiles, ConfigInCheckpoint, probe_folders
 from core.errors import primary_process, wrong
 from core.idle import idle_options
 from core.metrics_file import MetricsFile
@@ -45,6 +46,8 @@ def run(cfg: DictConfig) -> float | None:
     seed_everything(config["seed"], workers=True, verbose=False)
     trainer = make_trainer(config)
     if trainer.is_global_zero:
+        if config["mode"] == "fit":
+            probe_folders(trainer, config["paths"]["run"])
         stored = read_checkpoint(checkpoint) if checkpoint else None
         for message in idle_options(config, typed, stored, trainer.num_devices * trainer.num_nodes):
             log.warning("warning: %s", message)
@@ -97,10 +100,16 @@ def make_trainer(config: dict[str, Any]) -> Trainer:
         off += (LearningRateMonitor,)  # it refuses to work without a logger
     callbacks = [callback for callback in callbacks if not isinstance(callback, off)]
     callbacks.append(ConfigInCheckpoint(config))
-    trainer = build(config["trainer"], "trainer", callbacks=callbacks, logger=loggers or False)
+    plugins = [CheckpointFiles(), *make_plugins(config["trainer"].get("plugins") or [])]
+    trainer = build(config["trainer"], "trainer", callbacks=callbacks, logger=loggers or False, plugins=plugins)
     for logger in trainer.loggers:
         logger.log_hyperparams(config)
     return trainer
+
+
+def make_plugins(nodes: list[Any]) -> list[Any]:
+    """Build what ``+trainer.plugins=[...]`` adds to the writer of checkpoints."""
+    return [build(node, f"trainer.plugins.{i}") if isinstance(node, dict) else node for i, node in enumerate(nodes)]
 
 
 def make_model(config: dict[str, Any], checkpoint: Path | None) -> nn.Module:

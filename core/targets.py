@@ -33,7 +33,7 @@ def targets(node: Any, key: str) -> Iterator[tuple[str, str]]:
             yield key, str(node["_target_"])
         for name, child in node.items():
             yield from targets(child, f"{key}.{name}")
-    elif isinstance(node, list):
+    elif isinstance(node, (list, tuple)):
         for index, child in enumerate(node):
             yield from targets(child, f"{key}.{index}")
 

@@ -45,7 +45,8 @@ def test_a_training_returns_its_best_value_and_leaves_a_whole_run_folder(
     found = columns(tmp_path)
     assert value == pytest.approx(min(float(one) for one in found["val/loss"]))
     assert {"train/loss", "val/loss", "lr-AdamW", "perf/clips_per_s", "data/wait_share"} <= found.keys()
-    assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == ["best.ckpt", "last.ckpt"]
+    kept = [f"{name}.ckpt{suffix}" for name in ("best", "last") for suffix in ("", ".sha256")]
+    assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == kept
     shown = re.sub(r"\s+", " ", capsys.readouterr().out)
     for part in ("weight: 1.0", "GFLOPs per clip", "val/loss", "mode=test ckpt_path=", "ckpt_path=last"):
         assert part in shown

@@ -1,0 +1,234 @@
+"""Checkpoint files that are whole or not there: how they are written, checked and removed.
+
+Beside ``last.ckpt`` lies ``last.ckpt.sha256``, which ``sha256sum -c`` reads. Two files cannot be replaced at once, so
+the sums of the old and of the new file are both written down before the one takes the other's place, and the old one
+is struck out afterwards. A process that is killed at any moment leaves a file that one of its recorded sums fits.
+
+Needs torch alone: what reads checkpoints need not wait for Lightning.
+"""
+
+import errno
+import hashlib
+import os
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import IO, Any
+
+import torch
+
+from core.checkpoint_sums import CheckpointError, digest_of, recorded_sums, sum_file
+
+PARTIALS = ".saving-*.part"  # what a killed process may leave; named after no checkpoint, see sum_file
+_PLAIN = (type(None), bool, int, float, complex, str, bytes, torch.Tensor, torch.nn.Parameter)
+_PLAIN_TORCH = (torch.Size, torch.dtype, torch.device)
+_PROBE_SIZE = 1 << 20  # bytes
+_NO_SYNC = (errno.EINVAL, errno.ENOTSUP)  # of file systems that cannot sync a folder
+
+
+class SaveError(OSError):
+    """A file of a run could not be written; the message names it and the bytes that it needs."""
+
+
+def write_checkpoint(checkpoint: Mapping[str, Any], path: str | Path) -> None:
+    """Write a checkpoint and its sum, so that a kill at any moment leaves the old file or the new one, whole.
+
+    Args:
+        checkpoint: Tensors and plain values.
+        path: Where to; the folder must exist.
+
+    Raises:
+        CheckpointError: When the checkpoint holds anything that could not be loaded safely; nothing is written.
+        SaveError: When the file cannot be written; the earlier file of this name is untouched and nothing else is left.
+    """
+    path = Path(path)
+    _refuse_objects(checkpoint, path)
+    try:
+        replace_file(path, lambda file: torch.save(checkpoint, file), sums=True)
+    except OSError as error:
+        count = _Size()
+        torch.save(checkpoint, count)
+        raise _save_error(path, error, f"{count.size:,}") from error
+
+
+def replace_file(path: Path, write: Callable[[Any], None], *, sums: bool = False) -> None:
+    """Let ``write`` fill a file that then takes its place at ``path`` in one step.
+
+    Args:
+        path: The file; its folder must exist.
+        write: Gets an object with ``write`` and ``flush``.
+        sums: Keep ``<path>.sha256``.
+
+    Raises:
+        OSError: As the system reports it; nothing is left of what was written.
+    """
+    partial = path.with_name(f".saving-{os.getpid()}{path.suffix}.part")
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    try:
+        with partial.open("wb") as file:
+            writer = _Writer(file)
+            try:
+                write(writer)
+            except RuntimeError as error:  # torch tells in its own words of a write that failed
+                raise (writer.error or error) from None
+            file.flush()
+            os.fsync(file.fileno())
+        if sums:
+            _take_place(partial, path, writer.digest())
+        else:
+            partial.replace(path)
+            _sync_folder(path.parent)
+    finally:
+        _unlink(partial)
+
+
+def _take_place(partial: Path, path: Path, digest: str) -> None:
+    """Move a complete file to its final name; at every moment one of the recorded sums fits the file there."""
+    earlier = path.exists()
+    try:
+        recorded = recorded_sums(path) if earlier else ()
+    except CheckpointError:  # what stands there is lost already
+        recorded = ("0" * len(digest),)
+    before = recorded or ((digest_of(path),) if earlier else ())
+    _write_sums(path, (digest, *before))
+    try:
+        partial.replace(path)
+    except OSError:
+        _write_sums(path, recorded)
+        raise
+    _sync_folder(path.parent)
+    if before:
+        _write_sums(path, (digest,))
+
+
+def _write_sums(path: Path, digests: tuple[str, ...]) -> None:
+    sums = sum_file(path)
+    if not digests:
+        _unlink(sums)
+        return
+    name = path.name.replace("\\", r"\\").replace("\n", r"\n")  # as sha256sum escapes, and marks by a backslash
+    text = "".join(f"{'' if name == path.name else chr(92)}{digest}  {name}\n" for digest in digests)
+    replace_file(sums, lambda file: file.write(text.encode()))
+
+
+def remove_checkpoint(path: str | Path) -> None:
+    """Remove a checkpoint, then its sum; a kill in between leaves a sum without a file, which nothing reads."""
+    path = Path(path)
+    _unlink(path)
+    _unlink(sum_file(path))
+
+
+def probe_folder(folder: str | Path) -> None:
+    """Make a folder and see that files can be written, synced and renamed there; clear away what a kill left behind.
+
+    Raises:
+        SaveError: When that is not possible.
+    """
+    folder = Path(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for leftover in folder.glob(PARTIALS):
+            _unlink(leftover)
+        probe = folder / f".probe-{os.getpid()}"
+        replace_file(probe, lambda file: file.write(bytes(_PROBE_SIZE)))
+        probe.unlink()
+    except OSError as error:
+        raise _save_error(folder / "*.ckpt", error, f"at least {_PROBE_SIZE:,}") from error
+
+
+def _save_error(path: Path, error: OSError, size: str) -> SaveError:
+    """Compose the message of a failure, with what is known of the disk."""
+    return SaveError(
+        error.errno,
+        f"{path}: cannot be saved: {error.strerror or error}; it needs {size} bytes{_free(path.parent)}.\n"
+        "  Nothing half-written is left, earlier files are untouched. Once there is a place to write to, continue with "
+        "ckpt_path=last, or begin elsewhere with paths.logs=FOLDER",
+    )
+
+
+def _free(folder: Path) -> str:
+    try:
+        state = os.statvfs(folder)
+    except OSError:
+        return "" if folder.exists() else f"; there is no folder {folder}"
+    return f", {state.f_bavail * state.f_frsize:,} are free in {folder}"
+
+
+def _refuse_objects(checkpoint: Mapping[str, Any], path: Path) -> None:
+    for key, found in _objects(checkpoint, ""):
+        raise CheckpointError(
+            f"{path}: not saved, since {key.lstrip('.')} is a {found.__module__}.{found.__qualname__}, which could not "
+            "be loaded safely; what puts it there must turn it into tensors and plain values"
+        )
+
+
+def _objects(value: Any, key: str) -> Iterator[tuple[str, type]]:
+    """Place and type of everything that torch's safe loading would refuse."""
+    kind = type(value)
+    if kind in (dict, OrderedDict, Counter):
+        for name, child in value.items():
+            yield from _objects(name, f"{key}.{name} (a key)")
+            yield from _objects(child, f"{key}.{name}")
+    elif kind in (list, tuple, set):
+        for index, child in enumerate(value):
+            yield from _objects(child, f"{key}.{index}")
+    elif kind not in _PLAIN and not isinstance(value, _PLAIN_TORCH):
+        yield key, kind
+
+
+def _sync_folder(folder: Path) -> None:
+    """See that names given in a folder outlive a loss of power."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in _NO_SYNC:
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def _unlink(path: Path) -> None:
+    """Remove a file if it is there; also where a part of its path is no folder."""
+    try:
+        path.unlink(missing_ok=True)
+    except NotADirectoryError:
+        return
+
+
+class _Writer:
+    """A file whose sum is known once it is written; remembers the error of a write that failed."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file, self._sum = file, hashlib.sha256()
+        self.error: OSError | None = None
+
+    def write(self, data: bytes | memoryview) -> int:
+        try:
+            size = self._file.write(data)
+        except OSError as error:
+            self.error = self.error or error
+            raise
+        self._sum.update(data)
+        return size
+
+    def flush(self) -> None:
+        self._file.flush()
+
+    def digest(self) -> str:
+        return self._sum.hexdigest()
+
+
+class _Size:
+    """A file that keeps nothing but its size."""
+
+    def __init__(self) -> None:
+        self.size = 0
+
+    def write(self, data: bytes | memoryview) -> int:
+        self.size += len(data)
+        return len(data)
+
+    def flush(self) -> None:
+        """Nothing is kept."""
