@@ -2,7 +2,8 @@
 
 Beside ``last.ckpt`` lies ``last.ckpt.sha256``, which ``sha256sum -c`` reads. Two files cannot be replaced at once, so
 the sums of the old and of the new file are both written down before the one takes the other's place, and the old one
-is struck out afterwards. A process that is killed at any moment leaves a file that one of its recorded sums fits.
+is struck out afterwards. A process that is killed at any moment leaves a file that one of its recorded sums fits; the
+next run strikes out the other (until then ``sha256sum -c`` reports one match and one failure).
 
 Needs torch alone: what reads checkpoints need not wait for Lightning.
 """
@@ -24,10 +25,16 @@ _PLAIN = (type(None), bool, int, float, complex, str, bytes, torch.Tensor, torch
 _PLAIN_TORCH = (torch.Size, torch.dtype, torch.device)
 _PROBE_SIZE = 1 << 20  # bytes
 _NO_SYNC = (errno.EINVAL, errno.ENOTSUP)  # of file systems that cannot sync a folder
+_ADVICE = """
+  Nothing half-written is left, earlier files are untouched. Once there is a place to write to, continue with
+  ckpt_path=last, or begin elsewhere with paths.logs=FOLDER"""
 
 
 class SaveError(OSError):
     """A file of a run could not be written; the message names it and the bytes that it needs."""
+
+    def __str__(self) -> str:
+        return str(self.args[1])  # without the number of the error, which is in ``errno``
 
 
 def write_checkpoint(checkpoint: Mapping[str, Any], path: str | Path) -> None:
@@ -48,7 +55,7 @@ def write_checkpoint(checkpoint: Mapping[str, Any], path: str | Path) -> None:
     except OSError as error:
         count = _Size()
         torch.save(checkpoint, count)
-        raise _save_error(path, error, f"{count.size:,}") from error
+        raise save_error(path, error, f"{count.size:,}") from error
 
 
 def replace_file(path: Path, write: Callable[[Any], None], *, sums: bool = False) -> None:
@@ -102,6 +109,16 @@ def _take_place(partial: Path, path: Path, digest: str) -> None:
         _write_sums(path, (digest,))
 
 
+def _strike_out(path: Path) -> None:
+    """Leave of several recorded sums the one that fits; none fits a file that was damaged, and then all stay."""
+    try:
+        recorded = recorded_sums(path)
+    except CheckpointError:  # told to whoever reads the file
+        return
+    if len(recorded) > 1 and (digest := digest_of(path)) in recorded:
+        _write_sums(path, (digest,))
+
+
 def _write_sums(path: Path, digests: tuple[str, ...]) -> None:
     sums = sum_file(path)
     if not digests:
@@ -120,7 +137,7 @@ def remove_checkpoint(path: str | Path) -> None:
 
 
 def probe_folder(folder: str | Path) -> None:
-    """Make a folder and see that files can be written, synced and renamed there; clear away what a kill left behind.
+    """Make a folder and see that files can be written, synced and renamed there; tidy up what a kill left behind.
 
     Raises:
         SaveError: When that is not possible.
@@ -130,28 +147,35 @@ def probe_folder(folder: str | Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         for leftover in folder.glob(PARTIALS):
             _unlink(leftover)
+        for path in folder.glob("*.ckpt"):
+            _strike_out(path)
         probe = folder / f".probe-{os.getpid()}"
         replace_file(probe, lambda file: file.write(bytes(_PROBE_SIZE)))
         probe.unlink()
     except OSError as error:
-        raise _save_error(folder / "*.ckpt", error, f"at least {_PROBE_SIZE:,}") from error
+        raise save_error(folder / "*.ckpt", error, f"at least {_PROBE_SIZE:,}") from error
 
 
-def _save_error(path: Path, error: OSError, size: str) -> SaveError:
-    """Compose the message of a failure, with what is known of the disk."""
+def save_error(path: Path, error: OSError, size: str, advice: str = _ADVICE) -> SaveError:
+    """Compose the message of a file that could not be written, with what is known of the disk.
+
+    Args:
+        path: The file.
+        error: As the system reported it.
+        size: Bytes that it needs, in words.
+        advice: How to go on.
+    """
+    reason = error.strerror or str(error)
     return SaveError(
-        error.errno,
-        f"{path}: cannot be saved: {error.strerror or error}; it needs {size} bytes{_free(path.parent)}.\n"
-        "  Nothing half-written is left, earlier files are untouched. Once there is a place to write to, continue with "
-        "ckpt_path=last, or begin elsewhere with paths.logs=FOLDER",
+        error.errno, f"{path}: cannot be saved: {reason}; it needs {size} bytes{_free(path.parent)}{advice}"
     )
 
 
 def _free(folder: Path) -> str:
     try:
         state = os.statvfs(folder)
-    except OSError:
-        return "" if folder.exists() else f"; there is no folder {folder}"
+    except OSError as error:
+        return f"; there is no folder {folder}" if error.errno in (errno.ENOENT, errno.ENOTDIR) else ""
     return f", {state.f_bavail * state.f_frsize:,} are free in {folder}"
 
 
