@@ -94,7 +94,7 @@ def test_a_foreign_callable_is_found_wherever_it_hides(
     # This class passes what it does not know on, so that no annotation stands in the way.
     content["config"]["model"] = {"_target_": "models.toy_network.DeepAutoencoder", place: value}
     torch.save(content, tmp_path / "bad.ckpt")
-    with pytest.raises(ConfigError, match="outside the trusted packages|an interpolation"):
+    with pytest.raises(ConfigError, match=r"outside the trusted packages|an interpolation"):
         load_task(tmp_path / "bad.ckpt")
     assert not (tmp_path / "harm").exists()
 
