@@ -15,7 +15,8 @@ from core.targets import CORE_KEYS, RESERVED
 from core.zoo import CONF, choices
 
 FILES = sorted(path.relative_to(CONF) for path in CONF.rglob("*.yaml"))
-SWITCHES = [f"{group}={name}" for group in ("callbacks", "debug", "logger", "optim", "scheduler") for name in choices(group)]
+SWITCHED = ("callbacks", "debug", "logger", "optim", "scheduler")
+SWITCHES = [f"{group}={name}" for group in SWITCHED for name in choices(group)]
 PRETRAINED_BY_THE_TASK = [name for name in choices("model") if not name.startswith("vit_")]
 
 
