@@ -169,6 +169,8 @@ def start(
     """
     path = None if checkpoint is None else str(checkpoint)
     extra = {"return_predictions": False} if mode == "predict" else {}
+    if mode == "predict" and not any(isinstance(callback, BasePredictionWriter) for callback in trainer.callbacks):
+        log.warning("warning: mode=predict keeps nothing: there is no callback that writes predictions")
     try:
         getattr(trainer, mode)(task, datamodule=datamodule, ckpt_path=path, weights_only=True, **extra)
     except BaseException as error:

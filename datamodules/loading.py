@@ -1,5 +1,6 @@
 """Order of samples and position in an epoch, as functions of what a checkpoint stores."""
 
+import signal
 from collections.abc import Iterator
 from typing import Any
 
@@ -76,6 +77,11 @@ class Shard(Sampler[Visit]):
 
     def __iter__(self) -> Iterator[Visit]:
         return iter([(0, index) for index in self.indices])
+
+
+def leave_interrupts_to_the_main_process(worker: int) -> None:
+    """Let a loader worker go on after Ctrl-C, which reaches all processes of a terminal: the main one decides."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 class ResumableLoader(DataLoader):

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 from datamodules.clips import Clips, Sampling, Source, collate_clips
 from datamodules.errors import VideoReadError
 from datamodules.listing import Listed, find_videos, read_list
-from datamodules.loading import ResumableLoader, Shard, ShardedShuffle, seeded
+from datamodules.loading import ResumableLoader, Shard, ShardedShuffle, leave_interrupts_to_the_main_process, seeded
 from datamodules.normalization import normalize, statistics
 from datamodules.reading import VideoFacts, describe_routes
 from datamodules.regions import NOTHING, VideoRegions, read_regions
@@ -269,6 +269,7 @@ class Videos(LightningDataModule):
             "num_workers": workers,
             "persistent_workers": workers > 0,
             "collate_fn": collate_clips,
+            "worker_init_fn": leave_interrupts_to_the_main_process,
             "pin_memory": torch.cuda.is_available(),
         }
 

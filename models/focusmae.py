@@ -148,11 +148,11 @@ class FocusMAE(MaskedAutoencoder):
         Raises:
             ValueError: When clips, noise or regions have another size than expected, or a mask is not usable.
         """
+        embedded = self.encoder.patch_embed(video)
         if prior is None:
             if regions is None:
                 regions = no_regions(len(video), self.num_frames, video.device)
             prior = self.mark_regions(regions)
-        embedded = self.encoder.patch_embed(video)
         tokens = self.encoder.add_positions(embedded)
         logits = self.sampler_logits(tokens if self.sampler_positions else embedded)
         log_probability = F.log_softmax(logits + self.bonus * prior.float(), dim=1)
