@@ -15,10 +15,11 @@ from core.signature import class_literal, classes_of, defines, is_subclass, loca
 from core.targets import CORE_KEYS, RESERVED, SUPPLIED, TOP_LEVEL, TRUSTED, check_values, unknown_parameter, untrusted
 from core.zoo import CONF, choices
 
+WITHOUT_TASK = "check"  # the mode that looks at the data alone
 STEPS = {"fit": "training_step", "validate": "validation_step", "test": "test_step", "predict": "predict_step"}
 PLAIN = {
     "name": str,
-    "mode": Literal[tuple(STEPS)],
+    "mode": Literal[(*STEPS, WITHOUT_TASK)],
     "seed": int,
     "run_id": str | int,
     "ckpt_path": str | None,
@@ -189,7 +190,7 @@ def _check_task_has_mode(config: dict[str, Any]) -> None:
     """Refuse a mode whose step the task does not define; Lightning would refuse it after everything is built."""
     task = config["task"].get("_target_", "")
     able = [mode for mode, step in STEPS.items() if defines(task, step) is not False]
-    if config["mode"] not in able:
+    if config["mode"] not in (*able, WITHOUT_TASK):
         raise wrong("mode", config["mode"], f"{task} has no {STEPS[config['mode']]}", able)
 
 

@@ -23,6 +23,7 @@ from torch import nn
 
 from core import report
 from core.build import build, find
+from core.check_data import check_data
 from core.checkpoint import read_checkpoint, resolve_checkpoint
 from core.checkpoint_io import CheckpointFiles, ConfigInCheckpoint, probe_folders
 from core.errors import primary_process, wrong
@@ -46,6 +47,8 @@ def run(cfg: DictConfig) -> float | None:
     quiet_lightning()
     if screen:
         report.show_config(config, screen)
+    if config["mode"] == "check":
+        return check_data(config)
     checkpoint = resolve_checkpoint(config["ckpt_path"], config["paths"]["run"], config["mode"])
     if config["ckpt_path"] is not None:
         log.info("ckpt_path=%s: %s", config["ckpt_path"], checkpoint or "none in the run folder yet, starting fresh")

@@ -2,20 +2,24 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, get_worker_info
 
 from datamodules.crops import View
+from datamodules.errors import VideoReadError
 from datamodules.frame_indices import count_starts, count_timed_starts, even_starts, strided_clip, timed_clip
+from datamodules.killable import KillableProcess
 from datamodules.loading import Visit, seeded
 from datamodules.reading import VideoFacts, open_video
 from datamodules.regions import NOTHING, VideoRegions
 from datamodules.transforms import ClipTransform, channels_first, transform_boxes, transform_clip
 
+COLOURS = 3
 UNKNOWN = -1  # label of a frame of which nothing is said
 
 
@@ -38,6 +42,21 @@ class Source:
     count: int
     labels: np.ndarray | None = None
     regions: VideoRegions = NOTHING
+
+
+@dataclass(frozen=True)
+class UnreadableSource:
+    """A video that was found broken; it keeps its place, so that the order of the others does not depend on it.
+
+    Attributes:
+        name: What it would be called in batches.
+        path: The file that is broken: the video, or one image of a frame folder.
+        reason: What was found.
+    """
+
+    name: str
+    path: Path
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -88,23 +107,33 @@ class Clips(Dataset[dict[str, Any]]):
         seed: Seed of the run.
         backend: How videos are read: ``auto`` or the name of a backend.
         boxes_follow: Move boxes with the pixels; otherwise they stay in pixels of the stored frame.
+        timeout_s: Seconds that reading the frames of a visit may take. In a loader's worker they are decoded by a
+            process that the worker forks, keeps, and kills when it is stuck; **without workers
+            (``num_workers=0``) nothing can be killed, and the deadline does not hold**. None for no deadline, and
+            decoding in the worker itself.
     """
 
     def __init__(
         self,
-        sources: Sequence[Source],
+        sources: Sequence[Source | UnreadableSource],
         sampling: Sampling,
         transform: ClipTransform,
         seed: int,
         backend: str = "auto",
         boxes_follow: bool = True,
+        timeout_s: float | None = None,
     ) -> None:
         self.sources, self.sampling, self.transform = list(sources), sampling, transform
-        self.seed, self.backend, self.boxes_follow = seed, backend, boxes_follow
+        self.seed, self.backend, self.boxes_follow, self.timeout_s = seed, backend, boxes_follow, timeout_s
+        self._decoding: KillableProcess | None = None
 
     def __len__(self) -> int:
         """Number of visits in an epoch."""
         return len(self.sources) * self.sampling.repeat
+
+    def source(self, index: int) -> Source | UnreadableSource:
+        """The video of a visit."""
+        return self.sources[index // self.sampling.repeat]
 
     def __getitem__(self, visit: Visit | int) -> dict[str, Any]:
         """Make the clips of one visit of a video.
@@ -112,17 +141,21 @@ class Clips(Dataset[dict[str, Any]]):
         Args:
             visit: (epoch, index), or the index alone for epoch 0.
 
+        Raises:
+            VideoReadError: When the video cannot be read, or not in time.
+
         Returns:
             The keys of a batch (see ``collate_clips``) for B = K clips; boxes are a list of (R_t, 4) and (R_t,) per
             clip and frame.
         """
         epoch, index = visit if isinstance(visit, tuple) else (0, visit)
-        source = self.sources[index // self.sampling.repeat]
+        source = self.source(index)
+        if isinstance(source, UnreadableSource):
+            raise VideoReadError(source.path, source.reason)
         generator = seeded(self.seed, epoch, index)
         clips = self.sampling.clips(source, generator)
         needed, place = np.unique(clips, return_inverse=True)
-        with open_video(source.facts, self.backend) as reader:
-            frames = reader.read(needed)
+        frames = self.frames(index // self.sampling.repeat, needed)
         numbers = np.asarray(source.facts.frame_ids, dtype=np.int64)[clips]
         labels = np.full(clips.shape, UNKNOWN, dtype=np.int64) if source.labels is None else source.labels[clips]
         videos, boxes = [], []
@@ -138,6 +171,21 @@ class Clips(Dataset[dict[str, Any]]):
             "label": torch.from_numpy(labels),
             "boxes": boxes,
         }
+
+    def frames(self, place: int, needed: np.ndarray) -> np.ndarray:
+        """Read frames ``needed`` of a source, uint8 (N, H, W, 3); they may lie in memory that the next call reuses."""
+        if self.timeout_s is None or get_worker_info() is None:
+            return self.decode(place, needed)
+        if self._decoding is None:
+            self._decoding = KillableProcess(self.decode, self.timeout_s)
+        facts = self.sources[place].facts
+        size = len(needed) * facts.height * facts.width * COLOURS
+        return self._decoding.call(place, needed, path=facts.path, nbytes=size)
+
+    def decode(self, place: int, needed: np.ndarray) -> np.ndarray:
+        """Read frames ``needed`` of a source in this process."""
+        with open_video(self.sources[place].facts, self.backend) as reader:
+            return reader.read(needed)
 
 
 def clip_boxes(regions: VideoRegions, frames: np.ndarray, views: list[View]) -> list[tuple[Tensor, Tensor]]:
@@ -156,11 +204,16 @@ def collate_clips(samples: Sequence[dict[str, Any]]) -> dict[str, Any]:
     Returns:
         ``video`` uint8 (B, 3, T, H, W), ``name`` list of B, ``frames`` int64 (B, T), ``index`` int64 (B,), ``label``
         int64 (B, T), ``boxes`` float32 (B, T, R, 4), ``box_scores`` float32 (B, T, R), ``box_count`` int64 (B, T). R is
-        the largest number of boxes of a frame in the batch, at least 1; rows from ``box_count`` on are 0.
+        the largest number of boxes of a frame in the batch, at least 1; rows from ``box_count`` on are 0. Where samples
+        took the place of others, ``bad`` lists these (``datamodules.quarantine.BadSample``); the datamodule takes it
+        out again.
     """
     batch: dict[str, Any] = {
         key: torch.cat([sample[key] for sample in samples]) for key in ("video", "frames", "index", "label")
     }
+    bad = [visit for sample in samples for visit in sample.get("bad", ())]
+    if bad:
+        batch["bad"] = bad
     batch["name"] = [name for sample in samples for name in sample["name"]]
     clips = [clip for sample in samples for clip in sample["boxes"]]
     count = torch.tensor([[len(boxes) for boxes, _ in clip] for clip in clips])

@@ -46,6 +46,18 @@ class VideoReadError(RuntimeError):
         return type(self), (self.reason,) if self.path is None else (self.path, self.reason)
 
 
+class TruncatedVideoError(VideoReadError):
+    """A video file or an image ends before its end."""
+
+
+class AmbiguousFramesError(VideoReadError):
+    """Two images of a frame folder have the same number."""
+
+
+class BadDataError(RuntimeError):
+    """More of the training data cannot be read than may be left out."""
+
+
 class DataFileError(ValueError):
     """A file beside the videos (labels, regions) does not hold what it should.
 
@@ -60,6 +72,14 @@ class DataFileError(ValueError):
 
     def __reduce__(self) -> tuple:
         return type(self), (self.path, self.reason)
+
+
+class LabelFileError(DataFileError):
+    """A file of frame labels does not fit its video."""
+
+
+class LabelLengthError(LabelFileError):
+    """A file of frame labels has another number of labels than its video has frames."""
 
 
 class MissingBackendError(ImportError):

@@ -3,7 +3,7 @@
 import json
 import logging
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -116,15 +116,20 @@ def read_set(file: Path, videos: list[str]) -> dict[str, VideoRegions]:
     frames: dict[str, list[str]] = {video: [] for video in videos}
     images: dict[str, list[Detections]] = {video: [] for video in videos}
     for image in read_images(file):
-        # Names of videos and of frames may both hold underscores; the longest name that is known wins.
-        cuts = [cut.start() for cut in re.finditer("_", image.image)]
-        if not cuts:
-            raise RegionFileError(file, f"image_id {image.image!r} names no video; expected <video>_<frame file name>")
-        name = next((image.image[:cut] for cut in reversed(cuts) if image.image[:cut] in names), None)
+        name = video_of(file, image.image, names)
         if name is not None:
             frames[names[name]].append(image.image[len(name) + 1 :])
             images[names[name]].append(image)
     return {video: index_frames(file, frames[video], images[video]) for video in videos}
+
+
+def video_of(file: Path, image: str, names: Collection[str]) -> str | None:
+    """Find which of ``names`` an ``image_id`` of the layout of one file begins with; None for none of them."""
+    # Names of videos and of frames may both hold underscores; the longest name that is known wins.
+    cuts = [cut.start() for cut in re.finditer("_", image)]
+    if not cuts:
+        raise RegionFileError(file, f"image_id {image!r} names no video; expected <video>_<frame file name>")
+    return next((image[:cut] for cut in reversed(cuts) if image[:cut] in names), None)
 
 
 def index_frames(file: Path, frames: Sequence[str], images: Sequence[Detections]) -> VideoRegions:

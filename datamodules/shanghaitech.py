@@ -5,16 +5,12 @@ from pathlib import Path
 
 import numpy as np
 
-from datamodules.errors import DataFileError, DatasetNotFoundError
+from datamodules.errors import DatasetNotFoundError, LabelFileError, LabelLengthError
 from datamodules.listing import Listed, read_list
 from datamodules.reading import VideoFacts
 from datamodules.videos import Videos
 
 PAGE = "https://svip-lab.github.io/dataset/campus_dataset.html"
-
-
-class LabelFileError(DataFileError):
-    """A file of frame labels does not fit its video."""
 
 
 class ShanghaiTech(Videos):
@@ -47,13 +43,29 @@ class ShanghaiTech(Videos):
         return [Listed(video.stem, video) for video in videos]
 
     def evaluation_videos(self) -> list[Listed]:
-        self.require("testing/frames", "testing/test_frame_mask")
-        videos = sorted(path for path in (self.root / "testing" / "frames").iterdir() if path.is_dir())
+        videos = self.testing_videos()
         masks = [f"testing/test_frame_mask/{video.name}.npy" for video in videos]
         missing = [mask for mask in masks if not (self.root / mask).is_file()]
-        if missing or not videos:
-            raise DatasetNotFoundError(self.title, self.root, missing or ["testing/frames/*/"], PAGE)
+        if missing:
+            raise DatasetNotFoundError(self.title, self.root, missing, PAGE)
+        return videos
+
+    def testing_videos(self) -> list[Listed]:
+        """Find the videos of the testing split, whether they have masks or not."""
+        self.require("testing/frames", "testing/test_frame_mask")
+        videos = sorted(path for path in (self.root / "testing" / "frames").iterdir() if path.is_dir())
+        if not videos:
+            raise DatasetNotFoundError(self.title, self.root, ["testing/frames/*/"], PAGE)
         return [Listed(video.name, video) for video in videos]
+
+    def splits(self) -> dict[str, list[Listed]]:
+        return {"training": self.training_videos(), "testing": self.testing_videos()}
+
+    def knows_all_videos(self) -> bool:
+        return self.hparams.list_file is None
+
+    def label_files(self) -> dict[str, Path]:
+        return {file.stem: file for file in (self.root / "testing" / "test_frame_mask").glob("*.npy")}
 
     def labels(self, video: Listed, facts: VideoFacts) -> np.ndarray | None:
         if video.path.parent != self.root / "testing" / "frames":
@@ -82,10 +94,10 @@ def read_mask(path: Path, frame_count: int) -> np.ndarray:
     """
     try:
         mask = np.load(path, allow_pickle=False)
-    except ValueError as error:
+    except (ValueError, EOFError) as error:
         raise LabelFileError(path, f"is no array of labels ({error})") from error
     if mask.shape not in ((frame_count,), (1, frame_count)):
-        raise LabelFileError(path, f"has shape {mask.shape}, expected ({frame_count},) as the video's frames")
+        raise LabelLengthError(path, f"has shape {mask.shape}, expected ({frame_count},) as the video's frames")
     if mask.dtype.kind not in "buif" or not np.isin(mask, (0, 1)).all():
         raise LabelFileError(path, f"holds other values ({mask.dtype}) than 0 (normal) and 1 (anomalous)")
     return mask.reshape(-1).astype(np.int64)

@@ -3,8 +3,9 @@
 import json
 import logging
 import os
+import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import replace
@@ -15,6 +16,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from datamodules.errors import VideoReadError
+from datamodules.killable import KillableProcess
 from datamodules.reading.facts import VideoFacts
 from datamodules.reading.probe import probe
 
@@ -36,7 +38,27 @@ def index_videos(
     cache: Path,
     fps_of_frames: float = 25.0,
     threads: int | None = None,
+    timeout_s: float | None = None,
 ) -> dict[str, VideoFacts]:
+    """Look at videos as ``look_at_videos`` does, all of which must be readable.
+
+    Raises:
+        VideoReadError: When videos cannot be read; all of them are listed, and the others are in the cache.
+        ValueError: When two videos of a plain sequence have the same name.
+    """
+    facts, broken = look_at_videos(paths, cache, fps_of_frames, threads, timeout_s)
+    if broken:
+        raise broken_videos(broken.values(), len(paths))
+    return facts
+
+
+def look_at_videos(
+    paths: Mapping[str, Path] | Sequence[Path],
+    cache: Path,
+    fps_of_frames: float = 25.0,
+    threads: int | None = None,
+    timeout_s: float | None = None,
+) -> tuple[dict[str, VideoFacts], dict[str, VideoReadError]]:
     """Probe videos, or take from the cache what was found out about them earlier.
 
     The cache is one JSON file per folder and may serve several data sets; a video is probed again when its size or
@@ -48,37 +70,68 @@ def index_videos(
         cache: Folder of the cache, made when missing; never the folder of the data, which may not be ours to write.
         fps_of_frames: Frame rate in Hz of frame folders, which do not tell theirs.
         threads: Videos probed at the same time; None for one per processor core, at most 8.
+        timeout_s: Seconds that one video may take, which is then looked at by a process that can be killed; None for
+            no deadline, and no such processes.
 
     Returns:
-        Facts by name, in the order of ``paths``.
+        Facts of the readable videos by name, in the order of ``paths``; and what is wrong with the others. The latter
+        are not kept in the cache, and looked at again the next time.
 
     Raises:
-        VideoReadError: When videos cannot be read; all of them are listed, and the others are in the cache.
         ValueError: When two videos of a plain sequence have the same name.
     """
     named = {name: Path(path) for name, path in (paths if isinstance(paths, Mapping) else by_name(paths)).items()}
     file = Path(cache) / INDEX_FILE
     index = load(file)
     stamps: dict[Path, Stamp] = {}
-    broken: dict[Path, str] = {}
+    broken: dict[Path, VideoReadError] = {}
     for path in dict.fromkeys(named.values()):
         try:
             stamps[path] = stamp(path)
         except OSError as error:
-            broken[path] = error.strerror or str(error)
+            broken[path] = VideoReadError(path, error.strerror or str(error))
     known = {path for path in stamps if key(path) in index and index[key(path)][0] == stamps[path]}
     unknown = [path for path in stamps if path not in known]
     if unknown:
         log.info("%d of %d videos are looked at once; what is found is kept in %s", len(unknown), len(named), file)
         threads = threads or min(os.cpu_count() or 1, MAX_THREADS)
-        broken |= probe_all({path: stamps[path] for path in unknown}, index, file, fps_of_frames, threads)
-    if broken:
-        raise broken_videos(broken, len(named))
-    facts = {name: index[key(path)][1] for name, path in named.items()}
-    return {
+        look = Look(fps_of_frames, timeout_s)
+        try:
+            broken |= probe_all({path: stamps[path] for path in unknown}, index, file, look, threads)
+        finally:
+            look.close()
+    facts = {name: index[key(path)][1] for name, path in named.items() if path not in broken}
+    facts = {
         name: replace(found, path=named[name], fps=fps_of_frames if found.kind == "frames" else found.fps)
         for name, found in facts.items()
     }
+    return facts, {name: broken[path] for name, path in named.items() if path in broken}
+
+
+class Look:
+    """Probes a video, where there is a deadline in a process for each thread that asks.
+
+    Args:
+        fps_of_frames: Frame rate in Hz of frame folders.
+        timeout_s: The deadline in seconds, or None.
+    """
+
+    def __init__(self, fps_of_frames: float, timeout_s: float | None) -> None:
+        self.fps_of_frames, self.timeout_s = fps_of_frames, timeout_s
+        self._processes: dict[int, KillableProcess] = {}
+
+    def __call__(self, path: Path) -> VideoFacts:
+        if self.timeout_s is None:
+            return probe(path, self.fps_of_frames)
+        thread = threading.get_ident()
+        if thread not in self._processes:
+            self._processes[thread] = KillableProcess(lambda path: probe(path, self.fps_of_frames), self.timeout_s)
+        return self._processes[thread].call(path, path=path)
+
+    def close(self) -> None:
+        """End the processes."""
+        for process in self._processes.values():
+            process.close()
 
 
 def by_name(paths: Sequence[Path]) -> dict[str, Path]:
@@ -110,26 +163,26 @@ def probe_all(
     stamps: Mapping[Path, Stamp],
     index: dict[str, tuple[Stamp, VideoFacts]],
     file: Path,
-    fps_of_frames: float,
+    look: Callable[[Path], VideoFacts],
     threads: int,
-) -> dict[Path, str]:
+) -> dict[Path, VideoReadError]:
     """Probe videos in parallel into ``index``, saving it every few seconds and at the end, come what may.
 
     Returns:
         Why a video cannot be read, for those that cannot.
     """
-    broken: dict[Path, str] = {}
+    broken: dict[Path, VideoReadError] = {}
     saved = time.monotonic()
     pool = ThreadPoolExecutor(threads, thread_name_prefix="probe")
     try:
-        running = {pool.submit(probe, path, fps_of_frames): path for path in stamps}
+        running = {pool.submit(look, path): path for path in stamps}
         with progress(len(running)) as advance:
             for future in as_completed(running):
                 path = running[future]
                 try:
                     index[key(path)] = stamps[path], future.result()
                 except VideoReadError as error:
-                    broken[error.path] = error.reason
+                    broken[path] = error
                 advance()
                 if time.monotonic() - saved > SAVE_INTERVAL_S:
                     save(file, index)
@@ -140,11 +193,12 @@ def probe_all(
     return broken
 
 
-def broken_videos(broken: Mapping[Path, str], total: int) -> VideoReadError:
+def broken_videos(errors: Iterable[VideoReadError], total: int) -> VideoReadError:
     """Make one error of all videos that cannot be read."""
+    broken = {error.path: error for error in errors}
     if len(broken) == 1:
-        return VideoReadError(*next(iter(broken.items())))
-    lines = [f"  {path}: {reason}" for path, reason in sorted(broken.items())]
+        return next(iter(broken.values()))
+    lines = [f"  {path}: {error.reason}" for path, error in sorted(broken.items())]
     if len(lines) > MAX_LISTED:
         lines[MAX_LISTED:] = [f"  and {len(lines) - MAX_LISTED} more"]
     listing = "\n".join([f"{len(broken)} of {total} videos cannot be read:", *lines])

@@ -1,7 +1,7 @@
 """Clips of any folder of videos, and what all datamodules of videos have in common."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,16 +10,31 @@ import torch
 from lightning import LightningDataModule
 from torch.utils.data import DataLoader
 
-from datamodules.clips import Clips, Sampling, Source, collate_clips
+from datamodules.annotations import check_labels, check_regions
+from datamodules.checking import (
+    FRAME_COUNT,
+    KINDS,
+    TOO_SHORT,
+    Defect,
+    Examined,
+    Step,
+    duplicate_ids,
+    examine_all,
+    odd_sizes,
+    same_content,
+)
+from datamodules.clips import Clips, Sampling, Source, UnreadableSource, collate_clips
 from datamodules.errors import VideoReadError
+from datamodules.frame_indices import CLOCK_SLACK_S
 from datamodules.listing import Listed, find_videos, read_list
 from datamodules.loading import ResumableLoader, Shard, ShardedShuffle, leave_interrupts_to_the_main_process, seeded
 from datamodules.normalization import normalize, statistics
+from datamodules.quarantine import BAD_SAMPLES_FILE, Quarantine, ReplacingClips, max_bad, unreadable
 from datamodules.reading import VideoFacts, describe_routes
 from datamodules.regions import NOTHING, VideoRegions, read_regions
 from datamodules.samples import shanghaitech as sample
 from datamodules.transforms import ClipTransform
-from datamodules.video_index import index_videos
+from datamodules.video_index import broken_videos, look_at_videos
 
 log = logging.getLogger(__name__)
 
@@ -67,6 +82,13 @@ class Videos(LightningDataModule):
         fps_of_frames: Frame rate in Hz of frame folders, used by ``step_s``; None for that of the data set, else 25.
         batch_size: Videos per step and device; a batch has ``clips_per_video`` times as many clips.
         num_workers: Loader processes per device; the samples do not depend on it.
+        on_error: What a training video does that cannot be read. ``quarantine``: another sample of the epoch, chosen by
+            seed, epoch and index, takes its place, it is logged and listed in ``bad_samples.jsonl`` in the trainer's
+            ``default_root_dir``, and the run stops when there are too many. ``error``: the run stops at once, as it
+            does in validation, test and prediction in any case.
+        max_bad_share: Share of the training data that may be unreadable under ``quarantine``; one video always may.
+        decode_timeout_s: Seconds after which a video counts as unreadable that is still not read; None for no deadline.
+            Does not hold for ``num_workers=0``, where there is no process that could be killed.
         seed: Decides which videos are held out, and with epoch and index what is drawn.
         val_fraction: Share of the training videos that is held out for validation, rounded, at least one; 0 validates
             on the training videos themselves.
@@ -79,6 +101,7 @@ class Videos(LightningDataModule):
     title = "real footage"
     expects = "folder of videos"
     usual_fps = 25.0
+    kinds_of_defects = KINDS
 
     def __init__(
         self,
@@ -102,6 +125,9 @@ class Videos(LightningDataModule):
         fps_of_frames: float | None = None,
         batch_size: int = 8,
         num_workers: int = 2,
+        on_error: Literal["error", "quarantine"] = "quarantine",
+        max_bad_share: float = 0.01,
+        decode_timeout_s: float | None = 60.0,
         seed: int = 0,
         val_fraction: float = 0.1,
     ) -> None:
@@ -112,11 +138,15 @@ class Videos(LightningDataModule):
                 raise ValueError(f"datamodule.{name}: expected at least 1, got {self.hparams[name]}")
         if num_workers < 0:
             raise ValueError(f"datamodule.num_workers: expected 0 (none) or more processes, got {num_workers}")
-        for name in ("step_s", "fps_of_frames"):
+        for name in ("step_s", "fps_of_frames", "decode_timeout_s"):
             if self.hparams[name] is not None and not self.hparams[name] > 0:
                 raise ValueError(f"datamodule.{name}: expected a positive number, got {self.hparams[name]}")
         if not 0 <= val_fraction < 1:
             raise ValueError(f"datamodule.val_fraction: expected a share in [0, 1), got {val_fraction}")
+        if not 0 <= max_bad_share <= 1:
+            raise ValueError(f"datamodule.max_bad_share: expected a share in [0, 1], got {max_bad_share}")
+        if on_error not in ("error", "quarantine"):
+            raise ValueError(f"datamodule.on_error: expected error or quarantine, got {on_error!r}")
         size = (image_size, image_size) if isinstance(image_size, int) else tuple(image_size)
         self.train_transform = ClipTransform(size, resize, crop, flip)
         self.eval_transform = ClipTransform(size, resize, "none" if crop == "none" else "center")
@@ -124,34 +154,40 @@ class Videos(LightningDataModule):
         self.train_data: Clips | None = None
         self.val_data: Clips | None = None
         self.eval_data: Clips | None = None
+        self.quarantine: Quarantine | None = None
 
     def prepare_data(self) -> None:
         """Make the sample if it is asked for, check that the data are there, and fill the index of the videos."""
-        if self.hparams.root == SAMPLE:
-            made = sample.generate(self.root)
-            log.warning(
-                "datamodule.root=sample: a small GENERATED sample, NOT %s, is used (%s); no number measured on it is a "
-                "result. For the real data: datamodule.root=<%s>",
-                self.title,
-                made,
-                self.expects,
-            )
+        self.make_sample()
         training = self.trainer is None or self.trainer.training or self.trainer.validating
-        self.index(self.training_videos() if training else self.evaluation_videos())
+        self.look(self.training_videos() if training else self.evaluation_videos())  # setup says what is broken
 
     def setup(self, stage: str | None = None) -> None:
         """Build the data sets of ``fit`` (training and validation), ``validate``, ``test`` or ``predict``."""
         if stage in ("fit", "validate", None) and self.val_data is None:
-            train, val = self.split(self.sources(self.training_videos()))
+            sources = self.sources(self.training_videos())
+            train, val = self.split(sources)
+            if self.hparams.on_error == "error":
+                self.require_readable(sources)
+            elif stage != "validate":
+                self.start_quarantine(train)
+            if len(train) == len(sources):  # nothing is held out: validation looks at what can be trained on
+                val = [source for source in val if isinstance(source, Source)]
+            self.require_readable(val)
             self.train_data = self.clips(train, self.train_transform, random=True)
             self.val_data = self.clips(val, self.eval_transform, random=False)
         if stage in ("test", "predict", None) and self.eval_data is None:
-            self.eval_data = self.clips(self.sources(self.evaluation_videos()), self.eval_transform, random=False)
+            sources = self.sources(self.evaluation_videos())
+            self.require_readable(sources)
+            self.eval_data = self.clips(sources, self.eval_transform, random=False)
 
     def train_dataloader(self) -> DataLoader:
         sampler = ShardedShuffle(len(self.train_data), self.hparams.seed, *self.place())
         self.check_shard(len(sampler), self.hparams.batch_size, "training")
-        return ResumableLoader(sampler=sampler, drop_last=True, **self.loading(self.train_data))
+        data = self.train_data
+        if self.quarantine is not None:
+            data = ReplacingClips(data, max_bad(self.hparams.max_bad_share, len(data.sources)))
+        return ResumableLoader(sampler=sampler, drop_last=True, **self.loading(data))
 
     def val_dataloader(self) -> DataLoader:
         return self.eval_loader(self.val_data, "validation")
@@ -161,6 +197,13 @@ class Videos(LightningDataModule):
 
     def predict_dataloader(self) -> DataLoader:
         return self.eval_loader(self.eval_data, "prediction")
+
+    def on_before_batch_transfer(self, batch: dict[str, Any], dataloader_idx: int) -> dict[str, Any]:
+        """Take note of the samples that others took the place of."""
+        bad = batch.pop("bad", None)
+        if bad:
+            self.quarantine.report(bad)
+        return batch
 
     def transfer_batch_to_device(
         self, batch: dict[str, Any], device: torch.device, dataloader_idx: int
@@ -173,6 +216,31 @@ class Videos(LightningDataModule):
         """Normalise ``video`` where it now is, and add ``mean`` and ``std``."""
         mean, std = (value.to(batch["video"].device) for value in (self.mean, self.std))
         return batch | {"video": normalize(batch["video"], mean, std), "mean": mean, "std": std}
+
+    def teardown(self, stage: str) -> None:
+        """Say how much was replaced."""
+        if stage == "fit" and self.quarantine is not None and self.quarantine.replaced:
+            count, videos = self.quarantine.replaced, len(self.quarantine.bad)
+            log.warning("%d visits of %d broken files were replaced by other samples", count, videos)
+
+    def check(self) -> Iterator[Step]:
+        """Look at every frame and every annotation of all splits, and say what is wrong (``mode=check``).
+
+        Needs no trainer. ``num_workers`` videos are looked at at the same time, each by a process that is killed when
+        it is stuck, whatever their number. Nothing is written, not even the index of the videos.
+
+        Yields:
+            A step for each video, and one for what only all videos together tell.
+        """
+        self.make_sample()
+        options, splits, examined = self.hparams, self.splits(), {}
+        where = {video.path: split for split, videos in splits.items() for video in videos}
+        fps, processes = options.fps_of_frames or self.usual_fps, options.num_workers
+        for path, found in examine_all(where, fps, options.reader, processes, options.decode_timeout_s):
+            examined[path] = found
+            wrong = tuple(Defect(kind, where[path], str(file), detail) for kind, file, detail in found.wrong)
+            yield Step(1, found.frames, wrong)
+        yield Step(defects=tuple(self.compare(splits, examined)))
 
     # What a data set with a layout of its own overrides.
 
@@ -199,6 +267,18 @@ class Videos(LightningDataModule):
         """Find the videos of test and prediction."""
         return self.training_videos()
 
+    def splits(self) -> dict[str, list[Listed]]:
+        """All videos, by part of the data set; the parts must have nothing in common."""
+        return {"all": self.training_videos()}
+
+    def knows_all_videos(self) -> bool:
+        """Whether ``splits`` are all videos that annotations can be for, so that others belong to nothing."""
+        return self.hparams.list_file is None and self.hparams.root != SAMPLE
+
+    def label_files(self) -> dict[str, Path]:
+        """Files with labels of frames, by name of their video."""
+        return {}
+
     def labels(self, video: Listed, facts: VideoFacts) -> np.ndarray | None:
         """Labels of the frames of a video, int64 (facts.frame_count,); None where nothing is known."""
         return None
@@ -210,35 +290,88 @@ class Videos(LightningDataModule):
         """The folder of the data set."""
         return Path(self.hparams.cache, SAMPLE_FOLDER) if self.hparams.root == SAMPLE else Path(self.hparams.root)
 
-    def index(self, videos: Sequence[Listed]) -> dict[str, VideoFacts]:
-        """Look at every video once, or in the cache; facts by path."""
-        paths = {str(video.path): video.path for video in videos}
-        return index_videos(paths, Path(self.hparams.cache), self.hparams.fps_of_frames or self.usual_fps)
+    def make_sample(self) -> None:
+        """Make the sample if it is asked for."""
+        if self.hparams.root == SAMPLE:
+            made = sample.generate(self.root)
+            log.warning(
+                "datamodule.root=sample: a small GENERATED sample, NOT %s, is used (%s); no number measured on it is a "
+                "result. For the real data: datamodule.root=<%s>",
+                self.title,
+                made,
+                self.expects,
+            )
 
-    def sources(self, videos: Sequence[Listed]) -> list[Source]:
+    def look(self, videos: Sequence[Listed]) -> tuple[dict[str, VideoFacts], dict[str, VideoReadError]]:
+        """Look at every video once, or in the cache; by path what is known, or why it cannot be read."""
+        options = self.hparams
+        paths = {str(video.path): video.path for video in videos}
+        fps = options.fps_of_frames or self.usual_fps
+        return look_at_videos(paths, Path(options.cache), fps, timeout_s=options.decode_timeout_s)
+
+    def sources(self, videos: Sequence[Listed]) -> list[Source | UnreadableSource]:
         """Join what is known about each video: facts, part, labels and regions."""
-        facts = self.index(videos)
+        facts, broken = self.look(videos)
         if self.place()[0] == 0:
             log.info("%s", describe_routes(facts.values(), self.hparams.reader))
         regions = self.read_regions([video.name for video in videos])
-        found = []
+        found: list[Source | UnreadableSource] = []
         for video in videos:
-            known = facts[str(video.path)]
-            first, count = part(video, known)
-            labels = self.labels(video, known)
-            found.append(Source(video.name, known, first, count, labels, regions.get(video.name, NOTHING)))
+            try:
+                if str(video.path) in broken:
+                    raise broken[str(video.path)]
+                known = facts[str(video.path)]
+                first, count = part(video, known)
+            except VideoReadError as error:
+                found.append(UnreadableSource(video.name, error.path, error.reason))
+            else:
+                labels = self.labels(video, known)
+                found.append(Source(video.name, known, first, count, labels, regions.get(video.name, NOTHING)))
         return found
+
+    def require_readable(self, sources: Sequence[Source | UnreadableSource]) -> None:
+        """Refuse a split with videos that cannot be read, naming all of them."""
+        broken = [VideoReadError(bad.path, bad.reason) for bad in sources if isinstance(bad, UnreadableSource)]
+        if broken:
+            raise broken_videos(broken, len(sources))
+
+    def start_quarantine(self, train: Sequence[Source | UnreadableSource]) -> None:
+        """Count the training videos that were found broken, and be ready for more."""
+        if all(isinstance(source, UnreadableSource) for source in train):
+            self.require_readable(train)
+        file = None if self.trainer is None else Path(self.trainer.default_root_dir, BAD_SAMPLES_FILE)
+        self.quarantine = Quarantine(file, [source.name for source in train], self.hparams.max_bad_share)
+        self.quarantine.report(unreadable(train))
 
     def read_regions(self, names: Sequence[str]) -> dict[str, VideoRegions]:
         """Read the candidate regions of some videos; nothing when none are asked for, or there are none."""
-        path = self.root / (REGIONS if self.hparams.regions == AUTO else self.hparams.regions or "")
-        if self.hparams.regions is None or (self.hparams.regions == AUTO and not path.is_dir()):
-            log.info("no candidate regions%s", "" if self.hparams.regions is None else f": there is no {path}")
-            return {}
-        log.info("candidate regions from %s", path)
-        return read_regions(path, names)
+        path = self.region_path()
+        log.info("candidate regions: %s", "none" if path is None else path)
+        return {} if path is None else read_regions(path, names)
 
-    def split(self, sources: Sequence[Source]) -> tuple[list[Source], list[Source]]:
+    def region_path(self) -> Path | None:
+        """Where the candidate regions are; None when none are asked for, or there are none."""
+        path = self.root / (REGIONS if self.hparams.regions == AUTO else self.hparams.regions or "")
+        missing = self.hparams.regions is None or (self.hparams.regions == AUTO and not path.is_dir())
+        return None if missing else path
+
+    def compare(self, splits: Mapping[str, Sequence[Listed]], examined: Mapping[Path, Examined]) -> Iterator[Defect]:
+        """Say what is wrong with the videos as a set, and with what is said of them."""
+        regions, options = self.region_path(), self.hparams
+        for split, videos in splits.items():
+            yield from duplicate_ids(split, videos, by_last_part=regions is not None)
+            yield from odd_sizes(split, {video.path: examined[video.path] for video in videos})
+            for video in videos:
+                facts = examined[video.path].facts
+                yield from () if facts is None else unsuited(split, video, facts, options)
+        yield from same_content({split: [video.path for video in videos] for split, videos in splits.items()}, examined)
+        yield from check_labels(self.labels, self.label_files(), splits, examined)
+        if regions is not None:
+            yield from check_regions(regions, splits, examined, self.knows_all_videos())
+
+    def split(
+        self, sources: Sequence[Source | UnreadableSource]
+    ) -> tuple[list[Source | UnreadableSource], list[Source | UnreadableSource]]:
         """Part training videos and held-out ones, as a function of the seed."""
         if self.hparams.val_fraction == 0 or len(sources) == 1:
             log.warning("no video is held out of %d: validation looks at training videos", len(sources))
@@ -249,18 +382,22 @@ class Videos(LightningDataModule):
         val = [source for place, source in enumerate(sources) if place in chosen]
         return [source for place, source in enumerate(sources) if place not in chosen], val
 
-    def clips(self, sources: Sequence[Source], transform: ClipTransform, random: bool) -> Clips:
+    def clips(self, sources: Sequence[Source | UnreadableSource], transform: ClipTransform, random: bool) -> Clips:
         """Make the data set of a split."""
         options = self.hparams
         clips, repeat = (options.clips_per_video, options.repeat) if random else (options.eval_clips, 1)
         sampling = Sampling(options.num_frames, options.frame_step, options.step_s, clips, repeat, random)
-        return Clips(sources, sampling, transform, options.seed, options.reader, options.boxes_follow)
+        return Clips(
+            *(sources, sampling, transform, options.seed, options.reader),
+            boxes_follow=options.boxes_follow,
+            timeout_s=options.decode_timeout_s,
+        )
 
     def place(self) -> tuple[int, int]:
         """Index of this process, and number of processes."""
         return (0, 1) if self.trainer is None else (self.trainer.global_rank, self.trainer.world_size)
 
-    def loading(self, data: Clips) -> dict[str, Any]:
+    def loading(self, data: Clips | ReplacingClips) -> dict[str, Any]:
         """Arguments that all loaders share, by keyword: Lightning rebuilds the loader of ``predict`` from them."""
         workers = self.hparams.num_workers
         return {
@@ -288,6 +425,23 @@ class Videos(LightningDataModule):
                 f"{split}: {length} videos for a process, fewer than a batch of {least}; lower datamodule.batch_size "
                 "or trainer.devices, or raise datamodule.repeat (training) or datamodule.val_fraction (validation)"
             )
+
+
+def unsuited(split: str, video: Listed, facts: VideoFacts, options: Mapping[str, Any]) -> Iterator[Defect]:
+    """Say whether a video, or the part of it that is listed, lacks frames or is shorter than a clip."""
+    try:
+        first, count = part(video, facts)
+    except VideoReadError as error:
+        yield Defect(FRAME_COUNT, split, str(video.path), error.reason)
+        return
+    gaps = options["num_frames"] - 1
+    if options["step_s"] is None:
+        has, needs, unit = count, gaps * options["frame_step"] + 1, "frames"
+    else:
+        times = facts.times()[first : first + count]
+        has, needs, unit = times[-1] - times[0], gaps * options["step_s"] - CLOCK_SLACK_S, "s"
+    if has < needs:
+        yield Defect(TOO_SHORT, split, str(video.path), f"has {has:g} {unit}, a clip takes up {needs:g}")
 
 
 def part(video: Listed, facts: VideoFacts) -> tuple[int, int]:

@@ -3,6 +3,7 @@
 Only files that do not store when each frame is shown (AVI with B frames, raw streams) are decoded once, to see it.
 """
 
+import re
 from bisect import bisect_left
 from collections.abc import Iterator
 from fractions import Fraction
@@ -13,12 +14,13 @@ import av
 from av.stream import Disposition
 from av.video.stream import VideoStream
 
-from datamodules.errors import VideoReadError
+from datamodules.errors import TruncatedVideoError, VideoReadError
 from datamodules.reading.facts import VideoFacts, equally_spaced
 from datamodules.reading.nal_units import restarts_decoding
 
 # FFmpeg lists all names that a demuxer answers to.
-AVI, MOV = "avi", "mov,mp4,m4a,3gp,3g2,mj2"
+AVI, MOV, MATROSKA = "avi", "mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm"
+CLOCK = re.compile(r"(\d+):(\d+):(\d+(?:\.\d+)?)")  # 00:00:02.400000000
 
 # What authors wrote into the metadata in odd encodings is no reason to fail. PyAV 19 takes it without being asked.
 _ANY_METADATA = {"metadata_errors": "replace"} if int(av.__version__.partition(".")[0]) < 19 else {}
@@ -139,7 +141,7 @@ def check_complete(path: Path, container: str, declared: int, packets: list[Pack
     """Refuse a file that holds fewer frames than its header promises.
 
     Raises:
-        VideoReadError: When the file is cut off.
+        TruncatedVideoError: When the file is cut off.
     """
     found = len(packets)
     if container == MOV and declared > found:
@@ -147,7 +149,27 @@ def check_complete(path: Path, container: str, declared: int, packets: list[Pack
     if container == AVI and packets:
         found = packets[-1].dts + 1  # frames that were dropped while recording have a number, but no packet
     if container in (AVI, MOV) and declared > found:
-        raise VideoReadError(path, f"it is cut off: its header promises {declared} frames, {found} can be read")
+        raise TruncatedVideoError(path, f"it is cut off: its header promises {declared} frames, {found} can be read")
+
+
+def declared_frames(facts: VideoFacts) -> int | None:
+    """Count the frames that a Matroska file's writer has noted; None where there is no such note.
+
+    A file that is cut off keeps the note, and otherwise looks complete.
+    """
+    if facts.container != MATROSKA:
+        return None
+    with open_container(facts.path) as container:
+        notes = video_stream(container, facts.path).metadata
+    counted, clock = notes.get("NUMBER_OF_FRAMES", ""), CLOCK.fullmatch(notes.get("DURATION", ""))
+    if counted.isdigit():
+        return int(counted)
+    if clock is None:
+        return None
+    hours, minutes, seconds = map(float, clock.groups())
+    missing_s = 3600 * hours + 60 * minutes + seconds - facts.last_tick * float(facts.time_base)
+    # The last frame lasts about as long as the others; a frame more or less is rounding, or its own length.
+    return facts.frame_count + max(0, round(missing_s * facts.fps) - 2)
 
 
 def presented(path: Path, container: str, packets: list[Packet]) -> Timeline:

@@ -1,12 +1,15 @@
 """Folders with one image per frame, numbered by the integer in the file name."""
 
 import re
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
-from datamodules.errors import VideoReadError
+from datamodules.errors import AmbiguousFramesError, TruncatedVideoError, VideoReadError
 from datamodules.reading.facts import VideoFacts, ranges
 from datamodules.reading.reader import FactsReader
 
@@ -14,6 +17,9 @@ IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".
 
 # Data sets write the number last: 000.jpg, img_00001.jpg, 01_0014_000.jpg, frame12.png.
 LAST_INTEGER = re.compile(r"(\d+)\D*$")
+
+# What PIL raises for broken images, by format and place of the damage; the last one for sizes nobody means.
+IMAGE_ERRORS = (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError)
 
 
 def list_frames(folder: Path) -> dict[int, Path]:
@@ -23,7 +29,11 @@ def list_frames(folder: Path) -> dict[int, Path]:
         VideoReadError: When the folder has no images, or an image has no number, or two have the same one.
     """
     frames: dict[int, Path] = {}
-    for path in folder.iterdir():
+    try:
+        paths = list(folder.iterdir())
+    except OSError as error:
+        raise VideoReadError(folder, f"the folder cannot be listed ({error.strerror})") from error
+    for path in paths:
         if path.suffix.lower() not in IMAGE_SUFFIXES or path.name.startswith("."):
             continue
         number = LAST_INTEGER.search(path.stem)
@@ -32,7 +42,9 @@ def list_frames(folder: Path) -> dict[int, Path]:
         twin = frames.setdefault(int(number[1]), path)
         if twin is not path:
             names = " and ".join(sorted((twin.name, path.name)))
-            raise VideoReadError(folder, f"{names} both claim to be frame {int(number[1])}; one of them has to go")
+            raise AmbiguousFramesError(
+                folder, f"{names} both claim to be frame {int(number[1])}; one of them has to go"
+            )
     if not frames:
         raise VideoReadError(folder, f"expected numbered images ({', '.join(sorted(IMAGE_SUFFIXES))}), found none")
     return dict(sorted(frames.items()))
@@ -50,13 +62,21 @@ def probe_frame_folder(folder: Path, fps: float) -> VideoFacts:
     """
     frames = list_frames(folder)
     first = next(iter(frames.values()))
-    try:
-        with Image.open(first) as image:
-            (width, height), codec = image.size, str(image.format).lower()
-    except (OSError, UnidentifiedImageError) as error:
-        raise VideoReadError(first, f"the image cannot be opened ({error})") from error
+    with opened(first) as image:
+        (width, height), codec = image.size, str(image.format).lower()
     runs = ranges(frames)
     return VideoFacts(folder, "frames", len(frames), fps, height, width, codec, runs=runs)
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Image.Image]:
+    """Open an image; what is wrong with it becomes an error that names it, also when it is first decoded in here."""
+    try:
+        with Image.open(path) as image:
+            yield image
+    except IMAGE_ERRORS as error:
+        kind = TruncatedVideoError if "truncated" in str(error).lower() else VideoReadError
+        raise kind(path, f"the image cannot be read ({error})") from error
 
 
 class FrameFolderReader(FactsReader):
@@ -80,11 +100,8 @@ class FrameFolderReader(FactsReader):
         frames = np.empty((len(indices), self.height, self.width, 3), dtype=np.uint8)
         for place, index in enumerate(indices):
             path = self.frames[self.frame_ids[index]]
-            try:
-                with Image.open(path) as image:
-                    pixels = np.asarray(image.convert("RGB"))
-            except (OSError, SyntaxError) as error:  # PIL raises SyntaxError for some broken PNG files
-                raise VideoReadError(path, f"the image cannot be read ({error})") from error
+            with opened(path) as image:
+                pixels = np.asarray(image.convert("RGB"))
             if pixels.shape != frames.shape[1:]:
                 expected, found = (f"{width}x{height}" for height, width in (frames.shape[1:3], pixels.shape[:2]))
                 raise VideoReadError(path, f"expected {expected} pixels as in the folder's first image, got {found}")

@@ -25,4 +25,6 @@ def probe(path: Path, fps_of_frames: float = 25.0) -> VideoFacts:
         return probe_frame_folder(path, fps_of_frames)
     if not path.exists():
         raise VideoReadError(path, "no such file or folder")
+    if not path.is_file():  # opening a pipe waits for a writer, perhaps for ever
+        raise VideoReadError(path, "neither a file nor a folder, but a pipe, a socket or a device")
     return probe_container(path)

@@ -61,6 +61,7 @@ def encode(
     ticks_per_s: int = 1000,
     quarter_turns: int = 0,
     fps: int = 25,
+    first: int = 0,
 ) -> Path:
     """Encode ``count`` numbered frames.
 
@@ -75,6 +76,7 @@ def encode(
         ticks_per_s: Clock of the presentation times.
         quarter_turns: Turns of the stored picture against the clock, which a rotation tag takes back.
         fps: Frame rate in Hz.
+        first: Number of the first frame.
     """
     height, width = (HEIGHT, WIDTH) if quarter_turns % 2 == 0 else (WIDTH, HEIGHT)
     with av.open(path, "w") as container:
@@ -86,7 +88,7 @@ def encode(
         if ticks is not None:
             stream.codec_context.time_base = Fraction(1, ticks_per_s)
         for number in range(count):
-            picture = av.VideoFrame.from_ndarray(np.rot90(frame(number), quarter_turns).copy(), format="rgb24")
+            picture = av.VideoFrame.from_ndarray(np.rot90(frame(first + number), quarter_turns).copy(), format="rgb24")
             if ticks is not None:
                 picture.pts, picture.time_base = ticks[number], Fraction(1, ticks_per_s)
             else:
