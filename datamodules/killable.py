@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, NoReturn
@@ -28,7 +28,9 @@ PR_SET_PDEATHSIG = 1  # prctl(2)
 DUMP_SIGNAL = signal.SIGUSR2
 # What a terminal or a cluster's scheduler sends to all processes of a job is for the process that trains: it ends this
 # one too, and a reader that died of it would look like one that a broken file had killed.
-FOR_OTHERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
+FOR_OTHERS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1") if hasattr(signal, name)]
+
+CAN_FORK = hasattr(os, "fork")  # not on Windows, where there is no deadline
 
 # Forking while another thread is between making its pipe and forking would hand the pipe to a stranger.
 _starting = threading.Lock()
@@ -41,6 +43,18 @@ class RemoteTracebackError(Exception):
         return f"in the decoding process:\n{self.args[0]}"
 
 
+def run_here(function: Callable[..., Any], *arguments: Any) -> Any:
+    """Run a function in this process, without a deadline; of a generator, wait for the return value."""
+    result = function(*arguments)
+    if not isinstance(result, Generator):
+        return result
+    while True:
+        try:
+            next(result)
+        except StopIteration as end:
+            return end.value
+
+
 class KillableProcess:
     """Runs a function in a forked process, which stays for the next call and is killed when it is stuck.
 
@@ -50,7 +64,8 @@ class KillableProcess:
     value is the result, and the deadline holds from one sign to the next.
 
     A process that crashes (segmentation fault) or is stuck is the fault of the file it was given; one that the system
-    kills is not. It dies with the thread that started it (on Linux), whatever happens to that one.
+    kills is not. It dies with the thread that started it (on Linux), whatever happens to that one. Where processes
+    cannot be forked (Windows), the function runs in this process and no deadline holds.
 
     Args:
         function: What to run. It must not use a GPU, nor threads of this process.
@@ -76,6 +91,8 @@ class KillableProcess:
             VideoReadError: When it raises one, does not answer in time, or crashes.
             RuntimeError: When it raises anything else, or the process is killed from outside.
         """
+        if not CAN_FORK:
+            return run_here(self.function, *arguments)
         if self.pid is None or nbytes > len(self._memory):
             self.close()
             self._start(nbytes)

@@ -1,6 +1,5 @@
 """Training goes on without the few videos that cannot be read, and says which they are."""
 
-import fcntl
 import json
 import logging
 import os
@@ -9,7 +8,7 @@ import traceback
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 from torch.utils.data import Dataset
@@ -193,7 +192,7 @@ def share(file: Path, entries: dict[str, dict[str, Any]]) -> dict[str, dict[str,
     """
     file.parent.mkdir(parents=True, exist_ok=True)
     with file.open("a+b") as stream:
-        fcntl.flock(stream, fcntl.LOCK_EX)  # until it is closed
+        lock(stream)
         stream.seek(0)
         content = stream.read()
         known = dict(parse(content))
@@ -204,6 +203,19 @@ def share(file: Path, entries: dict[str, dict[str, Any]]) -> dict[str, dict[str,
         stream.flush()
         os.fsync(stream.fileno())
     return {path: entry for path, entry in known.items() if path not in {entry["path"] for entry in new}}
+
+
+def lock(stream: BinaryIO) -> None:
+    """Wait until no other process has the file locked, and lock it until it is closed."""
+    if os.name == "nt":
+        import msvcrt
+
+        stream.seek(0)
+        msvcrt.locking(stream.fileno(), msvcrt.LK_LOCK, 1)
+    else:
+        import fcntl
+
+        fcntl.flock(stream, fcntl.LOCK_EX)
 
 
 def parse(content: bytes) -> Iterator[tuple[str, dict[str, Any]]]:

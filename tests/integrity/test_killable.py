@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from datamodules import killable
 from datamodules.errors import VideoReadError
 from datamodules.killable import KillableProcess, RemoteTracebackError
 
@@ -111,3 +112,15 @@ def test_a_stuck_process_dies_with_the_worker_that_is_killed() -> None:
     worker.kill()
     worker.join()
     assert gone_within(pid, 5.0)
+
+
+def test_where_nothing_can_be_forked_the_function_runs_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    def steps(number: int) -> Iterable[int]:
+        yield from range(3)
+        return number, os.getpid()
+
+    monkeypatch.setattr(killable, "CAN_FORK", False)
+    process = KillableProcess(steps, TIMEOUT_S)
+    assert process.call(7, path=Path("a")) == (7, os.getpid())
+    assert process.pid is None
+    assert KillableProcess(abs, TIMEOUT_S).call(-2, path=Path("a")) == 2
