@@ -1,0 +1,31 @@
+"""The README's command lines are ones that the program accepts, and its second command is what CI runs."""
+
+import re
+import shlex
+
+import pytest
+
+from core.check import check_overrides
+from tests.conftest import REPOSITORY
+
+TEXT = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+LINES = re.findall(r"^    .*?python train\.py (.+)$", TEXT, flags=re.MULTILINE)
+
+
+@pytest.mark.parametrize("line", LINES)
+def test_a_command_of_the_readme_is_accepted(line: str) -> None:
+    arguments = shlex.split(line.split("  #")[0])
+    sweep = "-m" in arguments
+    # A checkpoint of the reader's own run is not here.
+    given = [argument for argument in arguments if argument != "-m" and not argument.startswith("ckpt_path=")]
+    check_overrides(given, sweep)
+
+
+def test_there_are_commands_to_check() -> None:
+    assert len(LINES) > 5
+
+
+def test_the_test_command_stands_once_where_ci_looks_for_it() -> None:
+    assert re.findall(r"^    (pip install -e .*pytest)$", TEXT, flags=re.MULTILINE) == [
+        'pip install -e ".[test]" && pytest'
+    ]
