@@ -13,6 +13,8 @@ ONLY_FIT = (
     "trainer.overfit_batches",
     "trainer.check_val_every_n_epoch",
 )
+OVERRULED = {"datamodule.frame_step": "datamodule.step_s", "scheduler.warmup_epochs": "scheduler.warmup_steps"}
+ONLY_WITH = {"model.decoder_mask_ratio": "model.decoder_mask", "task.sampling_weight": "model.focus"}
 STOPPED_BY_FAST_RUN = ("max_epochs", "max_steps", "limit_train_batches", "limit_val_batches", "limit_test_batches")
 
 
@@ -32,6 +34,7 @@ def idle_options(
     """
     values = dict(_split(override) for override in typed)
     found = [*_in_this_mode(config, values, checkpoint), *_in_this_trainer(config, values, devices)]
+    found += _beside_others(config, values)
     if checkpoint is not None and config["mode"] == "fit":
         found += _on_resume(config, checkpoint)
     return found
@@ -55,6 +58,19 @@ def _in_this_mode(config: dict[str, Any], values: dict[str, str], checkpoint: di
             f"model.pretrained={config['model']['pretrained']} has no effect: "
             f"the weights of ckpt_path={config['ckpt_path']} replace it"
         )
+
+
+def _beside_others(config: dict[str, Any], values: dict[str, str]) -> Iterator[str]:
+    for key, value in values.items():
+        if key in OVERRULED and _value(config, OVERRULED[key]):
+            yield f"{key}={value} has no effect: {OVERRULED[key]}={_value(config, OVERRULED[key])} takes its place"
+        if key in ONLY_WITH and not _value(config, ONLY_WITH[key]):
+            yield f"{key}={value} has no effect: it belongs to {ONLY_WITH[key]}, which is not set here"
+
+
+def _value(config: dict[str, Any], key: str) -> Any:
+    group, name = key.split(".")
+    return (config.get(group) or {}).get(name)
 
 
 def _in_this_trainer(config: dict[str, Any], values: dict[str, str], devices: int) -> Iterator[str]:

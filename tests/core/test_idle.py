@@ -61,3 +61,20 @@ def test_each_option_without_effect_is_named_with_its_reason(
     [message] = idle_options(job, typed, stored, 1)
     for word in words:
         assert word in message
+
+
+@pytest.mark.parametrize(
+    ("group", "values", "option"),
+    [
+        ("datamodule", {"frame_step": 2, "step_s": 0.1}, "datamodule.frame_step=2"),
+        ("scheduler", {"warmup_epochs": 2, "warmup_steps": 50}, "scheduler.warmup_epochs=2"),
+        ("model", {"decoder_mask": None, "decoder_mask_ratio": 0.25}, "model.decoder_mask_ratio=0.25"),
+        ("task", {"sampling_weight": 1.0}, "task.sampling_weight=1.0"),
+    ],
+)
+def test_an_option_that_another_one_overrules_or_lacks_is_said(group: str, values: dict, option: str) -> None:
+    [message] = idle_options(config(**{group: values}), [option], None, 1)
+    assert message.startswith(f"{option} has no effect: ")
+    useful = {"step_s": None, "warmup_steps": 0, "decoder_mask": "running_cell"}
+    rest = {"model": {"focus": "mask"}} if group == "task" else {}
+    assert idle_options(config(**{group: values | useful} | rest), [option], None, 1) == []
