@@ -109,21 +109,35 @@ def dense_clip(frame_count: int, num_frames: int, step: int, start: int | None =
     return np.clip(np.linspace(start, start + span, num_frames), start, start + span - 1).astype(np.int64)
 
 
+def dense_grid(frame_count: int, num_frames: int, step: int) -> np.ndarray:
+    """Choose the frames that the temporal views of a test video share: every ``step``-th one of the whole video.
+
+    Args:
+        frame_count: Frames of the video.
+        num_frames: T, frames of a clip; a shorter grid is continued by its last frame.
+        step: Distance of two frames.
+
+    Returns:
+        int64 (n,) with n >= T, indices in [0, frame_count).
+    """
+    check(frame_count, num_frames, step)
+    grid = np.arange(0, frame_count, step)
+    return np.pad(grid, (0, max(num_frames - len(grid), 0)), mode="edge")
+
+
 def dense_views(frame_count: int, num_frames: int, step: int, num_views: int) -> np.ndarray:
     """Choose the frames of the temporal views of a test video, spread evenly from its first to its last clip.
 
     Args:
         frame_count: Frames of the video.
         num_frames: T, frames of a clip.
-        step: Distance of two frames; a short video is continued by its last frame on this grid.
+        step: Distance of two frames, see `dense_grid`.
         num_views: K, clips per video.
 
     Returns:
         int64 (K, T), indices in [0, frame_count).
     """
-    check(frame_count, num_frames, step)
-    grid = np.arange(0, frame_count, step)
-    grid = np.concatenate((grid, np.full(max(num_frames - len(grid), 0), grid[-1])))
+    grid = dense_grid(frame_count, num_frames, step)
     between = (len(grid) - num_frames) / (num_views - 1) if num_views > 1 else 0.0
     starts = [int(view * between) for view in range(num_views)]
     return np.stack([grid[start : start + num_frames] for start in starts])

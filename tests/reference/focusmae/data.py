@@ -8,6 +8,7 @@ from datamodules.crops import multi_scale_offsets, multi_scale_sizes
 from datamodules.frame_indices import (
     count_starts,
     dense_clip,
+    dense_grid,
     dense_views,
     segment_clip,
     segment_views,
@@ -37,8 +38,8 @@ def validation(entry: dict) -> dict:
 
 
 def dense_test(entry: dict) -> dict:
-    views = dense_views(entry["frames"], entry["clip_len"], entry["rate"], entry["segments"])
-    return {"clip_indices": views.tolist()}
+    clip = (entry["frames"], entry["clip_len"], entry["rate"])
+    return {"clip_indices": dense_views(*clip, entry["segments"]).tolist(), "read_indices": dense_grid(*clip).tolist()}
 
 
 def sparse_test(entry: dict) -> dict:
@@ -79,7 +80,9 @@ def crop_choices() -> list[dict]:
 
 def test_frame_indices_equal_upstream() -> None:
     for kind, entry in frame_indices():
-        for key, value in KINDS[kind](entry).items():
+        found = KINDS[kind](entry)
+        assert {key for key, value in entry.items() if isinstance(value, list)} <= found.keys(), f"{kind}: not compared"
+        for key, value in found.items():
             assert value == entry[key], (kind, key, entry)
 
 

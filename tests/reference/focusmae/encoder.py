@@ -1,5 +1,6 @@
 """The video encoder gives the numbers of VideoMAE V2, and its configs have the shapes of the published sizes."""
 
+import itertools
 import math
 from pathlib import Path
 
@@ -51,8 +52,9 @@ def test_encoders_have_the_published_number_of_parameters() -> None:
     for path, tensors in tensor_files("in.video", "out.features", "out.logits"):
         content = settings(path)
         model = build_encoder(content, tensors)
-        assert sum(p.numel() for p in model.parameters()) == content["n_params"]
+        assert parameters(model) == content["n_params"]
         assert list(model.grid) == content["tokens_grid"]
+        assert model.blocks[0].mlp.fc1.out_features == content["mlp_hidden"]
 
 
 @torch.no_grad()
@@ -68,7 +70,9 @@ def test_features_of_sliding_windows_equal_the_published_ones() -> None:
         assert torch.allclose(windows[0], tensors["aux.first_clip_resized"], atol=TOLERANCE, rtol=0.0)
         normalised = (windows - IMAGENET_MEAN) / IMAGENET_STD
         for key, clips in (("out.features", windows), ("out.features_with_imagenet_norm", normalised)):
-            assert torch.allclose(model.forward_features(clips), tensors[key], atol=TOLERANCE, rtol=0.0), key
+            features = model.forward_features(clips)
+            assert list(features.shape) == content["shape"]
+            assert torch.allclose(features, tensors[key], atol=TOLERANCE, rtol=0.0), key
 
 
 def builders(kind: str) -> list[tuple[str, dict]]:
@@ -94,11 +98,15 @@ def shapes(module: nn.Module) -> dict[str, list[int]]:
     return {name: list(tensor.shape) for name, tensor in module.state_dict().items()}
 
 
+def parameters(module: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
 def repeated(block: dict[str, list[int]], prefix: str, depth: int) -> dict[str, list[int]]:
     return {f"{prefix}.{i}.{name}": shape for i in range(depth) for name, shape in block.items()}
 
 
-def build_on_meta(config: dict, **options: int) -> tuple[nn.Module, float]:
+def build_on_meta(config: dict, **options: int | str | None) -> tuple[nn.Module, float]:
     """Build a configured model without memory; count the GMACs of one clip."""
     with torch.device("meta"):
         model = instantiate(config, _convert_="all", **options)
@@ -115,7 +123,8 @@ def test_every_published_encoder_has_a_config_of_the_same_shapes(repository: Pat
         assert len(matching) == 1, f"{name}: {len(matching)} configs of its sizes"
         model, gmacs = build_on_meta(matching[0], num_classes=entry["num_classes"])
         assert shapes(model) == {**entry["non_block"], **repeated(entry["block_0"], "blocks", entry["depth"])}, name
-        assert sum(p.numel() for p in model.parameters()) == entry["params"]
+        assert parameters(model) == entry["params"]
+        assert parameters(model) - parameters(model.head) == entry["params_without_head"]
         assert len(model.state_dict()) == entry["tensors"]
         assert math.prod(model.grid) == entry["tokens"]
         assert matching[0].dim // matching[0].num_heads == entry["head_dim"]
@@ -136,12 +145,13 @@ def test_every_published_autoencoder_has_a_config_of_the_same_shapes(repository:
             and config.decoder_num_heads == entry["decoder_heads"]
         ]
         assert "running_cell" in [config.decoder_mask for config in matching], f"{name}: no config of its sizes"
-        for config in matching:
-            model, gmacs = build_on_meta(config)
+        for config, decoder_mask in itertools.product(matching, (None, "running_cell")):
+            model, gmacs = build_on_meta(config, decoder_mask=decoder_mask)
             blocks = repeated(encoder, "encoder.blocks", entry["encoder_depth"])
             blocks |= repeated(decoder, "decoder.blocks", entry["decoder_depth"])
             assert shapes(model) == {**others, **blocks}, name
-            assert sum(p.numel() for p in model.parameters()) == entry["params"]
+            assert (parameters(model), parameters(model.encoder)) == (entry["params"], entry["encoder_params"])
+            assert len(model.state_dict()) == entry["tensors"]
             assert (model.num_tokens, model.num_visible) == (entry["tokens"], entry["visible_at_0.9_tube"])
             assert gmacs == pytest.approx(published_gmacs(model, entry), rel=1e-3)
 

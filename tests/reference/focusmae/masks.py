@@ -51,6 +51,8 @@ def test_tube_masks_hide_the_published_number_of_places_in_every_slice() -> None
         for drawn in (masks.unflatten(1, (slices, -1)), torch.from_numpy(stored(name)).bool()):
             assert (drawn == drawn[:, :1]).all(), name
             assert (drawn.sum(-1) == entry["masked_per_frame"]).all()
+            assert ((~drawn).sum(-1) == entry["visible_per_frame"]).all()
+            assert (drawn.sum((1, 2)) == entry["masked_total"]).all()
             assert ((~drawn).sum((1, 2)) == entry["visible_total"]).all()
 
 

@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 
-from tasks.parameter_groups import layer_id, parameter_groups
+from tasks.parameter_groups import POSITIONS_AND_TOKENS, layer_id, parameter_groups
 from tests.conftest import fixtures_root
 from tests.module_with import module_with
 
@@ -26,6 +26,7 @@ def test_groups_equal_the_published_ones():
     assert lists, f"no parameter groups in {fixtures_root() / 'focusmae'}"
     for source, entry in lists.items():
         parameters = entry["parameters"]
+        assert set(entry.get("no_weight_decay_names", ())) <= POSITIONS_AND_TOKENS, source
         model = module_with({p["name"]: p["shape"] for p in parameters})
         scales = entry.get("values")  # of layers 0 .. L + 1, the last is 1
         groups = parameter_groups(model, layer_decay=scales[-2] if scales else None, full_names=True)

@@ -1,5 +1,6 @@
 """VideoMAE, VideoMAE V2 and FocusMAE give the published predictions, losses, gradients and first optimiser step."""
 
+import inspect
 from functools import partial
 
 import pytest
@@ -8,7 +9,7 @@ from torch import Tensor
 
 from models.focusmae import FocusMAE
 from models.masked_autoencoder import MaskedAutoencoder
-from models.masking import gather_tokens
+from models.masking import gather_tokens, mask_from_visible, split_tokens
 from models.reconstruction import normalised_targets, patchify, reconstruction_loss, sampling_loss, token_errors
 from tasks.parameter_groups import parameter_groups
 from tests.reference.focusmae.numbers import (
@@ -59,6 +60,23 @@ def test_the_encoder_of_videomae_sees_only_visible_tokens_in_token_order() -> No
         assert close(
             model.encoder.forward_tokens(tensors["in.video"], torch.stack(visible)), tensors["out.encoder_visible"]
         )
+
+
+def test_autoencoders_have_the_published_sizes() -> None:
+    for path, tensors in tensor_files(*VIDEOMAE):
+        content = settings(path)
+        model = build_autoencoder(content, tensors, mask="tube", decoder_mask="running_cell")
+        counted = videomae_v2(tensors, model)["counted"]
+        assert {
+            "window_size": list(model.grid),
+            "n_params": sum(parameter.numel() for parameter in model.parameters()),
+            "encoder_visible_per_sample": model.num_visible,
+            "encoder_masked_per_sample": model.num_tokens - model.num_visible,
+            "decoder_kept_per_sample": model.num_decoded,
+            "tokens_counted_in_v2_loss": counted.sum().item(),
+            "decoder_kept_but_encoder_visible": (~counted).sum().item(),
+        }.items() <= content.items()
+        assert model.decoder.head.out_features == content["config"]["decoder_num_classes"]
 
 
 def test_targets_equal_the_published_ones() -> None:
@@ -143,6 +161,42 @@ def test_token_sampler_of_focusmae_equals_the_published_one() -> None:
         assert close(model.sampler_logits(embedded), tensors["out.sampler_logits_before_positions"])
         assert close(model.sampler_logits(model.encoder.embed(tensors["in.video"])), tensors["out.sampler_logits"])
         assert close(focusmae(tensors, model)["log_probability"].exp(), tensors["out.p_x"])
+
+
+def test_focusmae_has_the_published_sizes() -> None:
+    for path, tensors in tensor_files(*FOCUSMAE):
+        content = settings(path)
+        model = build_focusmae(content, tensors)
+        per_slice = tensors["in.prior"].unflatten(1, model.grid).sum((2, 3))
+        assert {
+            "grid": list(model.grid),
+            "tokens": model.num_tokens,
+            "visible_tokens": model.num_visible,
+            "masked_tokens": model.num_decoded,
+            "n_params": sum(parameter.numel() for parameter in model.parameters()),
+            "prior_patches_per_slice": per_slice[:, 0].tolist(),
+        }.items() <= content.items()
+        assert (per_slice == per_slice[:, :1]).all()
+        assert model.decoder.head.out_features == content["config"]["decoder_num_classes"]
+
+
+def test_token_sampler_of_focusmae_is_built_as_published() -> None:
+    for path, tensors in tensor_files(*FOCUSMAE):
+        config = settings(path)["config"]
+        block = build_focusmae(settings(path), tensors).encoder.get_token_probs[0]
+        assert block.norm1.eps == block.norm2.eps == config["sampler_layer_norm_eps"]
+        assert (block.attn.q_bias is not None) == config["sampler_qkv_bias"]
+        default = inspect.signature(FocusMAE).parameters["sampler_dropout"].default
+        assert default == config["sampler_dropout_in_upstream"]
+
+
+def test_the_encoder_of_focusmae_sees_the_tokens_that_were_drawn_in_token_order() -> None:
+    for path, tensors in tensor_files(*FOCUSMAE):
+        model = build_focusmae(settings(path), tensors)
+        drawn = tensors["in.visible_index"].long()
+        assert torch.equal(mask_from_visible(drawn, model.num_tokens), tensors["in.mask"].bool())
+        visible, _ = split_tokens(tensors["in.mask"].bool(), drawn.shape[1])
+        assert close(model.encoder.forward_tokens(tensors["in.video"], visible), tensors["out.encoder_visible"])
 
 
 def test_token_sampler_of_adamae_sees_no_positions() -> None:
