@@ -10,6 +10,7 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, OmegaConf
 
 from core.errors import ConfigError, is_message, nearest, wrong
+from core.signature import signature
 from core.targets import RESERVED, TRUSTED, check_values, targets, unknown_parameter, untrusted
 
 # What constructors raise when a value does not suit them; anything else is a fault of the program.
@@ -108,15 +109,19 @@ def _check_arguments(key: str, node: dict[str, Any], factory: Any, extra: Mappin
     except (TypeError, ValueError):  # compiled code does not tell
         return
     values = {name: value for name, value in node.items() if name not in RESERVED}
-    if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
-        for name in [*values, *extra]:
-            if name not in parameters:
-                free = [one for one in parameters if one not in extra]
-                raise unknown_parameter(key, name, values.get(name, ...), node["_target_"], free)
     try:
         hints = get_type_hints(factory.__init__ if inspect.isclass(factory) else factory)
     except (NameError, TypeError):  # annotations that exist for type checkers only
         hints = {}
+    is_open = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
+    read = signature(node["_target_"]) if is_open else None  # follows what a constructor hands on to its base class
+    if read is not None and not read.is_open:
+        parameters, is_open = read.parameters, False
+        hints = {**{name: parameter.hint for name, parameter in read.parameters.items()}, **hints}
+    for name in () if is_open else (*values, *extra):
+        if name not in parameters:
+            free = [one for one in parameters if one not in extra]
+            raise unknown_parameter(key, name, values.get(name, ...), node["_target_"], free)
     check_values(key, values, hints)
 
 

@@ -1,6 +1,7 @@
 """FocusMAE: a masked autoencoder whose token sampler is biased by candidate regions."""
 
-from typing import Literal
+from functools import partial
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -26,9 +27,11 @@ class FocusMAE(MaskedAutoencoder):
     of the tokens in regions, 59 % of these stay visible and 11 % of the others. ``focus`` chooses.
 
     State-dict names are those of the published code, the sampler under ``encoder``. The defaults are its ViT-B of width
-    768 (folder FocusMAE_v1); `MaskedAutoencoder` describes the arguments not listed here.
+    768 (folder FocusMAE_v1).
 
     Args:
+        decoder_depth: Blocks of the decoder.
+        mask_ratio: Share of tokens hidden from the encoder.
         focus: ``mask`` (b = -delta: regions are hidden more, the paper) or ``visible`` (b = +delta, the code).
         delta: Size of the bonus; 0 is AdaMAE.
         prior: ``geometric``, or ``upstream`` for the published mapping of boxes to tokens with its faults, which takes
@@ -40,27 +43,20 @@ class FocusMAE(MaskedAutoencoder):
         sampler_num_heads: Attention heads of the sampler.
         sampler_dropout: Dropout of the sampler.
         sampler_positions: Show the sampler tokens with positions as FocusMAE does; false: without, as AdaMAE does.
+        **autoencoder: Sizes of clip, encoder and decoder, described with `MaskedAutoencoder`; not its masks.
+
+    Attributes:
+        mark_regions: Maps `Regions` to the prior of their tokens, (B, N) float32 in [0, 1].
+
+    Raises:
+        ValueError: As `MaskedAutoencoder` does.
+        TypeError: For an argument that `MaskedAutoencoder` does not take, or that is decided here.
     """
 
     def __init__(
         self,
-        num_frames: int = 16,
-        image_size: int | tuple[int, int] = 224,
-        patch_size: int = 16,
-        tubelet_size: int = 2,
-        dim: int = 768,
-        depth: int = 12,
-        num_heads: int = 12,
-        decoder_dim: int = 384,
+        *,
         decoder_depth: int = 10,
-        decoder_num_heads: int = 6,
-        mlp_ratio: float = 4.0,
-        qkv_bias: bool = True,
-        cosine_attention: bool = False,
-        layer_scale_init: float | None = None,
-        drop_path_rate: float = 0.0,
-        positions: Literal["sinusoid", "learned"] = "sinusoid",
-        pretraining_grid: tuple[int, int, int] | None = None,
         mask_ratio: float = 0.8,
         focus: Literal["mask", "visible"] = "mask",
         delta: float = 2.0,
@@ -72,51 +68,38 @@ class FocusMAE(MaskedAutoencoder):
         sampler_num_heads: int = 8,
         sampler_dropout: float = 0.1,
         sampler_positions: bool = True,
-        activation_checkpointing: bool = False,
+        **autoencoder: Any,
     ) -> None:
         if focus not in ("mask", "visible"):
-            raise ValueError(f"focus: expected 'mask' or 'visible', got {focus!r}")
+            raise ValueError(f"focus: expected 'mask' or 'visible', found {focus!r}")
         if delta < 0:
-            raise ValueError(f"delta: expected at least 0, got {delta}; the direction is chosen by focus")
+            raise ValueError(f"delta: expected at least 0, found {delta}; the direction is chosen by focus")
         super().__init__(
-            num_frames=num_frames,
-            image_size=image_size,
-            patch_size=patch_size,
-            tubelet_size=tubelet_size,
-            dim=dim,
-            depth=depth,
-            num_heads=num_heads,
-            decoder_dim=decoder_dim,
             decoder_depth=decoder_depth,
-            decoder_num_heads=decoder_num_heads,
-            mlp_ratio=mlp_ratio,
-            qkv_bias=qkv_bias,
-            cosine_attention=cosine_attention,
-            layer_scale_init=layer_scale_init,
-            drop_path_rate=drop_path_rate,
-            positions=positions,
-            pretraining_grid=pretraining_grid,
             mask="random",
             mask_ratio=mask_ratio,
-            activation_checkpointing=activation_checkpointing,
+            decoder_mask=None,
+            decoder_mask_ratio=0.0,
+            **autoencoder,
         )
         self.bonus = -delta if focus == "mask" else delta
-        self.prior_settings = {
-            "mode": prior,
-            "inflation": inflation,
-            "fallback": prior_fallback,
-            "frames": prior_frames,
-            "soft": soft_prior,
-        }
-        self.mark_regions(no_regions(1, num_frames))  # a wrong choice fails here rather than at the first batch
+        self.mark_regions = partial(
+            region_prior,
+            grid=self.grid,
+            image_size=self.image_size,
+            tubelet_size=self.tubelet[0],
+            mode=prior,
+            inflation=inflation,
+            fallback=prior_fallback,
+            frames=prior_frames,
+            soft=soft_prior,
+        )
+        self.mark_regions(no_regions(1, self.num_frames))  # a wrong choice fails here rather than at the first batch
         self.sampler_positions = sampler_positions
+        dim = self.encoder.dim
         sampler = Block(dim, sampler_num_heads, qkv_bias=False, dropout=sampler_dropout, norm_eps=SAMPLER_NORM_EPS)
         self.encoder.pos_embed_probs = nn.Parameter(torch.zeros(1, self.num_tokens, dim))
         self.encoder.get_token_probs = nn.Sequential(sampler, nn.Linear(dim, 1)).apply(initialise_linear)
-
-    def mark_regions(self, regions: Regions) -> Tensor:
-        """Mark the tokens of candidate regions: (B, N) float32 in [0, 1]."""
-        return region_prior(regions, self.grid, self.image_size, self.tubelet[0], **self.prior_settings)
 
     def sampler_logits(self, tokens: Tensor) -> Tensor:
         """Score embedded tokens (B, N, D): logits (B, N) float32 of being drawn as visible, before any bonus."""

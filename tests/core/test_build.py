@@ -53,6 +53,24 @@ def test_messages_name_key_value_and_what_would_be_right(node: dict, parts: list
         assert part in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("node", "parts"),
+    [
+        (
+            {"decoder_dmi": 3},
+            ["model.decoder_dmi=3", "no such parameter", "did you mean 'model.decoder_dim'?", "focus"],
+        ),
+        ({"decoder_dim": "wide"}, ["model.decoder_dim=wide: expected a whole number"]),
+        ({"decoder_mask": "running_cell"}, ["model.decoder_mask=running_cell", "no such parameter"]),
+    ],
+)
+def test_what_a_constructor_hands_on_to_its_base_class_is_checked_too(node: dict, parts: list[str]) -> None:
+    with pytest.raises(ConfigError) as error:
+        build({"_target_": "models.focusmae.FocusMAE", **node}, "model")
+    for part in parts:
+        assert part in str(error.value)
+
+
 def test_arguments_of_nested_nodes_are_checked_too() -> None:
     node = {"_target_": "torch.nn.Sequential", "_args_": [{"_target_": "torch.nn.Linear", "in_feature": 1}]}
     with pytest.raises(ConfigError, match=r"model\._args_\.0\.in_feature=1") as error:

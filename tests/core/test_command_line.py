@@ -48,6 +48,8 @@ WRONG = {
     "task=toy +sead=1": ("sead=1", "no such top-level key", "seed", "'seed'"),
     "task=toy +model.hiden=1": ("model.hiden=1", "no such parameter", "hidden, activation", "'model.hidden'"),
     "task=toy +trainer.acelerator=cpu": ("trainer.acelerator=cpu", "no such", "devices", "'trainer.accelerator'"),
+    "task=toy model=deep_autoencoder +model.hiden=1": ("model.hiden=1", "DeepAutoencoder has no", "", "'model.hidden'"),
+    "task=toy model=deep_autoencoder model.hidden=x": ("model.hidden=x", "expected", "a whole number", ""),
     "task=toy model.dropout=0.5": ("model.dropout=0.5", "taken by", "Autoencoder", "'+model.dropout'"),
     "task=toy +seed=1": ("+seed=1", "already", "leave out", "'seed'"),
     "task=toy model.hidden=wide": ("model.hidden=wide", "expected", "a whole number", ""),

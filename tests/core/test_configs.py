@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 import yaml
-from hydra.utils import get_object
 
 from core.check import check_overrides
-from core.errors import PROJECT
+from core.errors import PROJECT, ConfigError
 from core.targets import CORE_KEYS, RESERVED
 from core.zoo import CONF, choices
+from tests.constructors import constructors, real_parameters, takes_more
 
 FILES = sorted(path.relative_to(CONF) for path in CONF.rglob("*.yaml"))
 SWITCHED = ("callbacks", "debug", "logger", "optim", "scheduler")
@@ -36,9 +36,9 @@ def values(node: dict[str, Any]) -> dict[str, Any]:
 
 
 def check_names(node: dict[str, Any]) -> None:
-    parameters = inspect.signature(get_object(node["_target_"])).parameters
-    is_open = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
-    assert is_open or values(node).keys() <= parameters.keys()
+    target = node["_target_"]
+    is_open = takes_more(constructors(target)[-1])
+    assert is_open or values(node).keys() <= real_parameters(target).keys()
 
 
 def built_here() -> list[tuple[str, dict[str, Any]]]:
@@ -74,7 +74,7 @@ def test_every_key_of_a_variant_is_a_parameter(group: str) -> None:
 
 @pytest.mark.parametrize(("place", "node"), OURS, ids=[place for place, _ in OURS])
 def test_a_base_file_repeats_the_defaults_of_the_class(place: str, node: dict[str, Any]) -> None:
-    parameters = inspect.signature(get_object(node["_target_"])).parameters
+    parameters = real_parameters(node["_target_"])
     for name, value in values(node).items():
         if isinstance(value, str) and "${" in value:
             continue
@@ -91,3 +91,24 @@ def test_every_part_suits_the_task(choice: str) -> None:
 @pytest.mark.parametrize("name", PRETRAINED_BY_THE_TASK)
 def test_every_autoencoder_suits_the_task(name: str) -> None:
     check_overrides(["task=focusmae", f"model={name}"])
+
+
+@pytest.mark.parametrize(
+    ("override", "parts"),
+    {
+        "model.diim=3": ("no such key", "'model.dim'"),
+        "+model.diim=3": ("models.focusmae.FocusMAE has no such parameter", "'model.dim'"),
+        "model.dim=wide": ("expected a whole number",),
+        "model.positions=lerned": ("one of sinusoid, learned", "'learned'"),
+        "+model.mask=tube": ("models.focusmae.FocusMAE has no such parameter",),
+        "+model.decoder_mask=running_cell": ("models.focusmae.FocusMAE has no such parameter",),
+    }.items(),
+)
+def test_what_focusmae_takes_by_way_of_its_base_class_is_checked_by_name_and_type(
+    override: str, parts: tuple[str, ...]
+) -> None:
+    with pytest.raises(ConfigError) as error:
+        check_overrides(["task=focusmae", override])
+    assert str(error.value).startswith(override.lstrip("+"))
+    for part in parts:
+        assert part in str(error.value)

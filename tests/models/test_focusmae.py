@@ -202,3 +202,9 @@ def test_without_any_region_the_fractions_are_those_of_all_tokens() -> None:
 def test_impossible_settings_are_refused_when_the_model_is_built(options: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         small(**options)
+
+
+@pytest.mark.parametrize("name", ["diim", "mask", "decoder_mask", "decoder_mask_ratio"])
+def test_an_argument_that_is_unknown_or_decided_by_the_model_is_refused_by_name(name: str) -> None:
+    with pytest.raises(TypeError, match=f"'{name}'"):
+        small(**{name: 1})
