@@ -37,7 +37,7 @@ class BestCheckpoint(ModelCheckpoint):
         if filename is None:
             filename = _NAME if save_top_k in (0, 1) else _NAMES
         if save_top_k not in (0, 1) and "{" not in filename:
-            raise ValueError(f"filename: {save_top_k} files need names that differ, as {_NAMES}; got {filename!r}")
+            raise ValueError(f"filename: {save_top_k} files need names that differ, as {_NAMES}; found {filename!r}")
         super().__init__(
             dirpath=dirpath,
             filename=filename,

@@ -37,7 +37,7 @@ class Panels(Callback):
     def __init__(self, folder: str, num_clips: int = 2, num_frames: int = 6, every_n_epochs: int = 1) -> None:
         for name, value in (("num_clips", num_clips), ("num_frames", num_frames), ("every_n_epochs", every_n_epochs)):
             if value < 1:
-                raise ValueError(f"callbacks.panels.{name}: expected at least 1, got {value}")
+                raise ValueError(f"callbacks.panels.{name}: expected at least 1, found {value}")
         self.folder = Path(folder)
         self.num_clips, self.num_frames, self.every_n_epochs = num_clips, num_frames, every_n_epochs
 

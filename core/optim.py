@@ -37,11 +37,11 @@ def scale_to_batch(
         return optim, scheduler, 1.0
     if isinstance(reference, bool) or not isinstance(reference, int) or reference < 1:
         raise ConfigError(
-            f"optim.reference_batch: expected a positive whole number, or null for an unscaled lr, got {reference!r}"
+            f"optim.reference_batch: expected a positive whole number, or null for an unscaled lr, found {reference!r}"
         )
     lr = optim.get("lr")
     if isinstance(lr, bool) or not isinstance(lr, int | float):
-        raise ConfigError(f"optim.lr: expected a number to scale by optim.reference_batch={reference}, got {lr!r}")
+        raise ConfigError(f"optim.lr: expected a number to scale by optim.reference_batch={reference}, found {lr!r}")
     factor = total_batch / reference
     optim["lr"] = lr * factor
     log.info("optim.lr %.3g x %d/%d = %.3g (reference_batch=%d)", lr, total_batch, reference, optim["lr"], reference)

@@ -99,7 +99,7 @@ def warmup_cosine(
         raise ConfigError(f"optim.lr={peak:g}: a warm-up and cosine schedule needs a positive learning rate")
     if not math.isfinite(total_steps) or total_steps < 1:
         raise ConfigError(
-            f"a cosine schedule needs to know where the training ends, got {total_steps} steps: "
+            f"a cosine schedule needs to know where the training ends, found {total_steps} steps: "
             "set trainer.max_epochs or trainer.max_steps, or scheduler=none"
         )
     table_steps = max(int(total_steps), warmup_length(steps_per_epoch, warmup_epochs, warmup_steps))

@@ -20,7 +20,7 @@ def statistics(name: str) -> tuple[Tensor, Tensor]:
         ValueError: When there are no statistics of this name.
     """
     if name not in STATISTICS:
-        raise ValueError(f"datamodule.normalization: expected one of {', '.join(STATISTICS)}, got {name!r}")
+        raise ValueError(f"datamodule.normalization: expected one of {', '.join(STATISTICS)}, found {name!r}")
     mean, std = STATISTICS[name]
     return torch.tensor(mean), torch.tensor(std)
 

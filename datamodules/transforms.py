@@ -33,11 +33,11 @@ class ClipTransform:
     def __init__(self, size: tuple[int, int], resize: str = "none", crop: str = "center", flip: float = 0.0) -> None:
         for name, value, choices in (("resize", resize, RESIZES), ("crop", crop, CROPS)):
             if value not in choices:
-                raise ValueError(f"datamodule.{name}: expected one of {', '.join(choices)}, got {value!r}")
+                raise ValueError(f"datamodule.{name}: expected one of {', '.join(choices)}, found {value!r}")
         if not 0 <= flip <= 1:
-            raise ValueError(f"datamodule.flip: expected a probability in [0, 1], got {flip}")
+            raise ValueError(f"datamodule.flip: expected a probability in [0, 1], found {flip}")
         if min(size) < 1:
-            raise ValueError(f"datamodule.image_size: expected at least 1 pixel, got {tuple(size)}")
+            raise ValueError(f"datamodule.image_size: expected at least 1 pixel, found {tuple(size)}")
         self.size, self.resize, self.crop, self.flip = tuple(size), resize, crop, flip
 
     def views(self, height: int, width: int, generator: torch.Generator) -> list[View]:

@@ -135,18 +135,18 @@ class Videos(LightningDataModule):
         self.save_hyperparameters(logger=False)
         for name in ("num_frames", "frame_step", "clips_per_video", "eval_clips", "repeat", "batch_size"):
             if self.hparams[name] < 1:
-                raise ValueError(f"datamodule.{name}: expected at least 1, got {self.hparams[name]}")
+                raise ValueError(f"datamodule.{name}: expected at least 1, found {self.hparams[name]}")
         if num_workers < 0:
-            raise ValueError(f"datamodule.num_workers: expected 0 (none) or more processes, got {num_workers}")
+            raise ValueError(f"datamodule.num_workers: expected 0 (none) or more processes, found {num_workers}")
         for name in ("step_s", "fps_of_frames", "decode_timeout_s"):
             if self.hparams[name] is not None and not self.hparams[name] > 0:
-                raise ValueError(f"datamodule.{name}: expected a positive number, got {self.hparams[name]}")
+                raise ValueError(f"datamodule.{name}: expected a positive number, found {self.hparams[name]}")
         if not 0 <= val_fraction < 1:
-            raise ValueError(f"datamodule.val_fraction: expected a share in [0, 1), got {val_fraction}")
+            raise ValueError(f"datamodule.val_fraction: expected a share in [0, 1), found {val_fraction}")
         if not 0 <= max_bad_share <= 1:
-            raise ValueError(f"datamodule.max_bad_share: expected a share in [0, 1], got {max_bad_share}")
+            raise ValueError(f"datamodule.max_bad_share: expected a share in [0, 1], found {max_bad_share}")
         if on_error not in ("error", "quarantine"):
-            raise ValueError(f"datamodule.on_error: expected error or quarantine, got {on_error!r}")
+            raise ValueError(f"datamodule.on_error: expected error or quarantine, found {on_error!r}")
         size = (image_size, image_size) if isinstance(image_size, int) else tuple(image_size)
         self.train_transform = ClipTransform(size, resize, crop, flip)
         self.eval_transform = ClipTransform(size, resize, "none" if crop == "none" else "center")

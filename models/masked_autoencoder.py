@@ -125,9 +125,9 @@ class MaskedAutoencoder(nn.Module):
     ) -> None:
         super().__init__()
         if mask not in ("tube", "random"):
-            raise ValueError(f"mask: expected 'tube' or 'random', got {mask!r}")
+            raise ValueError(f"mask: expected 'tube' or 'random', found {mask!r}")
         if decoder_mask not in (None, "running_cell"):
-            raise ValueError(f"decoder_mask: expected 'running_cell' or None, got {decoder_mask!r}")
+            raise ValueError(f"decoder_mask: expected 'running_cell' or None, found {decoder_mask!r}")
         blocks = {
             "mlp_ratio": mlp_ratio,
             "qkv_bias": qkv_bias,

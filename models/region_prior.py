@@ -97,7 +97,7 @@ def region_prior(
         ("frames", frames, ("first", "tubelet")),
     ):
         if value not in choices:
-            raise ValueError(f"{name}: expected one of {', '.join(choices)}, got {value!r}")
+            raise ValueError(f"{name}: expected one of {', '.join(choices)}, found {value!r}")
     slices, rows, columns = grid
     batch_size, num_frames = regions.count.shape
     if num_frames != slices * tubelet_size:

@@ -78,9 +78,9 @@ class VisionTransformer(nn.Module):
     ) -> None:
         super().__init__()
         if positions not in ("sinusoid", "learned"):
-            raise ValueError(f"positions: expected 'sinusoid' or 'learned', got {positions!r}")
+            raise ValueError(f"positions: expected 'sinusoid' or 'learned', found {positions!r}")
         if pooling not in ("mean", "first", "none"):
-            raise ValueError(f"pooling: expected 'mean', 'first' or 'none', got {pooling!r}")
+            raise ValueError(f"pooling: expected 'mean', 'first' or 'none', found {pooling!r}")
         if num_classes and pooling == "none":
             raise ValueError(f"num_classes={num_classes} needs pooled features: choose pooling 'mean' or 'first'")
         self.dim, self.num_frames, self.pooling = dim, num_frames, pooling

@@ -39,7 +39,7 @@ def parameter_groups(model: nn.Module, layer_decay: float | None = None, *, full
     depth = None
     if layer_decay is not None:
         if not 0 < layer_decay <= 1:
-            raise ValueError(f"layer_decay: expected a number in (0, 1], got {layer_decay}")
+            raise ValueError(f"layer_decay: expected a number in (0, 1], found {layer_decay}")
         depth = 1 + max((_block(name) for name, _ in model.named_parameters()), default=-1)
         if depth == 0:
             raise ValueError(f"layer_decay={layer_decay}: {type(model).__name__} has no parameters named blocks.<i>.*")

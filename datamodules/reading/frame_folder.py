@@ -104,6 +104,6 @@ class FrameFolderReader(FactsReader):
                 pixels = np.asarray(image.convert("RGB"))
             if pixels.shape != frames.shape[1:]:
                 expected, found = (f"{width}x{height}" for height, width in (frames.shape[1:3], pixels.shape[:2]))
-                raise VideoReadError(path, f"expected {expected} pixels as in the folder's first image, got {found}")
+                raise VideoReadError(path, f"expected {expected} pixels as in the folder's first image, found {found}")
             frames[place] = pixels
         return frames

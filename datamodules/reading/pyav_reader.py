@@ -52,7 +52,7 @@ class PyAVReader(FactsReader):
             pixels = np.rot90(frame.to_ndarray(format="rgb24"), -self.facts.rotation // DEGREES_OF_QUARTER_TURN)
             if pixels.shape != frames.shape[1:]:
                 expected, found = (f"{width}x{height}" for height, width in (frames.shape[1:3], pixels.shape[:2]))
-                raise VideoReadError(self.path, f"expected {expected} pixels as in frame 0, got {found} in {index}")
+                raise VideoReadError(self.path, f"expected {expected} pixels as in frame 0, found {found} in {index}")
             frames[place] = pixels
         return frames
 

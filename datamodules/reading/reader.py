@@ -73,7 +73,7 @@ class FactsReader(VideoReader):
     def read(self, indices: Sequence[int]) -> np.ndarray:
         wanted = np.asarray(indices, dtype=np.int64)
         if wanted.ndim != 1:
-            raise ValueError(f"{self.path}: expected a flat sequence of frame indices, got shape {wanted.shape}")
+            raise ValueError(f"{self.path}: expected a flat sequence of frame indices, found shape {wanted.shape}")
         if wanted.size == 0:
             return np.empty((0, self.height, self.width, 3), dtype=np.uint8)
         if wanted.min() < 0 or wanted.max() >= self.frame_count:

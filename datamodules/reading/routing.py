@@ -50,7 +50,7 @@ def route(facts: VideoFacts, backend: str = "auto") -> tuple[str, str]:
         ValueError: When there is no backend of this name.
     """
     if backend not in ("auto", *BACKENDS):
-        raise ValueError(f"backend: expected one of auto, {', '.join(BACKENDS)}, got {backend!r}")
+        raise ValueError(f"backend: expected one of auto, {', '.join(BACKENDS)}, found {backend!r}")
     if facts.kind == "frames":
         return "frames", ""
     if backend != "auto":

@@ -111,5 +111,5 @@ def test_a_picture_replaces_an_older_one_whole(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["num_clips", "num_frames", "every_n_epochs"])
 def test_counts_below_one_are_refused_by_name(tmp_path: Path, name: str) -> None:
-    with pytest.raises(ValueError, match=f"callbacks.panels.{name}: expected at least 1, got 0"):
+    with pytest.raises(ValueError, match=f"callbacks.panels.{name}: expected at least 1, found 0"):
         Panels(str(tmp_path), **{name: 0})

@@ -42,7 +42,7 @@ def test_a_trusted_path_that_walks_into_another_package_is_refused() -> None:
     [
         ({"hiden": 3}, ["model.hiden=3", AUTOENCODER, "no such parameter", "did you mean 'model.hidden'?", "dropout"]),
         ({"hidden": "wide"}, ["model.hidden=wide: expected a whole number"]),
-        ({"hidden": 7}, ["model.hidden: expected an even number, got 7"]),
+        ({"hidden": 7}, ["model.hidden: expected an even number, found 7"]),
         ({"activation": "rely"}, ["model.activation=rely: expected one of relu, gelu; did you mean 'relu'?"]),
     ],
 )

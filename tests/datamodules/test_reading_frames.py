@@ -95,7 +95,7 @@ def test_an_image_of_another_size_is_named(tmp_path: Path) -> None:
     Image.new("RGB", (32, 48)).save(tmp_path / "2.png")
     with (
         open_video(probe(tmp_path)) as reader,
-        pytest.raises(VideoReadError, match=r"2\.png: expected 160x96 pixels .* got 32x48"),
+        pytest.raises(VideoReadError, match=r"2\.png: expected 160x96 pixels .* found 32x48"),
     ):
         reader.read([2])
 

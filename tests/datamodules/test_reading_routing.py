@@ -43,7 +43,7 @@ def test_without_decord_pyav_reads_and_the_log_says_so(monkeypatch: pytest.Monke
 
 
 def test_an_unknown_backend_is_named_with_those_there_are() -> None:
-    with pytest.raises(ValueError, match="expected one of auto, decord, torchcodec, pyav, got 'opencv'"):
+    with pytest.raises(ValueError, match="expected one of auto, decord, torchcodec, pyav, found 'opencv'"):
         choose_backend(PLAIN, "opencv")
 
 

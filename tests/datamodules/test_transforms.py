@@ -203,11 +203,11 @@ def test_normalisation_modes_have_their_named_ranges() -> None:
     [
         (
             {"crop": "centre"},
-            "datamodule.crop: expected one of multi_scale, random_resized, center, none, got 'centre'",
+            "datamodule.crop: expected one of multi_scale, random_resized, center, none, found 'centre'",
         ),
-        ({"resize": "crop"}, "datamodule.resize: expected one of none, short_side, squash, got 'crop'"),
-        ({"flip": 2.0}, r"datamodule.flip: expected a probability in \[0, 1\], got 2.0"),
-        ({"size": (0, 224)}, r"datamodule.image_size: expected at least 1 pixel, got \(0, 224\)"),
+        ({"resize": "crop"}, "datamodule.resize: expected one of none, short_side, squash, found 'crop'"),
+        ({"flip": 2.0}, r"datamodule.flip: expected a probability in \[0, 1\], found 2.0"),
+        ({"size": (0, 224)}, r"datamodule.image_size: expected at least 1 pixel, found \(0, 224\)"),
     ],
 )
 def test_wrong_options_name_the_key_and_the_choices(arguments: dict, message: str) -> None:
@@ -216,5 +216,5 @@ def test_wrong_options_name_the_key_and_the_choices(arguments: dict, message: st
 
 
 def test_unknown_statistics_name_the_known_ones() -> None:
-    with pytest.raises(ValueError, match="expected one of imagenet, zero_one, minus_one_one, got 'clip'"):
+    with pytest.raises(ValueError, match="expected one of imagenet, zero_one, minus_one_one, found 'clip'"):
         statistics("clip")

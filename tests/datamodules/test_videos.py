@@ -349,9 +349,9 @@ def test_regions_are_read_from_where_they_are_said_to_be(make, tmp_path: Path, c
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"num_frames": 0}, "datamodule.num_frames: expected at least 1, got 0"),
-        ({"step_s": -1.0}, "datamodule.step_s: expected a positive number, got -1.0"),
-        ({"val_fraction": 1.0}, r"datamodule.val_fraction: expected a share in \[0, 1\), got 1.0"),
+        ({"num_frames": 0}, "datamodule.num_frames: expected at least 1, found 0"),
+        ({"step_s": -1.0}, "datamodule.step_s: expected a positive number, found -1.0"),
+        ({"val_fraction": 1.0}, r"datamodule.val_fraction: expected a share in \[0, 1\), found 1.0"),
         ({"normalization": "clip"}, "datamodule.normalization: expected one of imagenet"),
         ({"crop": "middle"}, "datamodule.crop: expected one of multi_scale"),
     ],

@@ -421,9 +421,9 @@ def test_lightning_trains_on_and_says_at_the_end_what_was_replaced(make, library
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"on_error": "ignore"}, "datamodule.on_error: expected error or quarantine, got 'ignore'"),
-        ({"max_bad_share": 1.5}, r"datamodule.max_bad_share: expected a share in \[0, 1\], got 1.5"),
-        ({"decode_timeout_s": 0.0}, "datamodule.decode_timeout_s: expected a positive number, got 0.0"),
+        ({"on_error": "ignore"}, "datamodule.on_error: expected error or quarantine, found 'ignore'"),
+        ({"max_bad_share": 1.5}, r"datamodule.max_bad_share: expected a share in \[0, 1\], found 1.5"),
+        ({"decode_timeout_s": 0.0}, "datamodule.decode_timeout_s: expected a positive number, found 0.0"),
     ],
 )
 def test_a_wrong_option_is_named(options: dict, message: str) -> None:

@@ -29,7 +29,7 @@ class Autoencoder(nn.Module):
     ) -> None:
         super().__init__()
         if hidden % 2:
-            raise ValueError(f"hidden: expected an even number, got {hidden}")
+            raise ValueError(f"hidden: expected an even number, found {hidden}")
         self.num_frames, self.image_size = num_frames, image_size
         size = 3 * num_frames * image_size**2
         self.encoder = nn.Sequential(nn.Linear(size, hidden), nn.ReLU() if activation == "relu" else nn.GELU())
