@@ -20,8 +20,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the packages lie
 
 import torch
 
+from core.atomic import PARTIALS
 from core.checkpoint import FOLDER, read_checkpoint, resolve_checkpoint
-from core.checkpoint_files import PARTIALS, probe_folder, write_checkpoint
+from core.checkpoint_files import probe_folder, write_checkpoint
 from core.checkpoint_sums import recorded_sums
 
 VALUES = 50_000  # of one tensor, 200 kB: writing it takes about as long as what comes around it

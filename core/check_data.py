@@ -2,7 +2,6 @@
 
 import json
 import logging
-import os
 from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
@@ -12,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from core import report
+from core.atomic import replace_file
 from core.build import build
 from core.errors import primary_process, wrong
 
@@ -56,7 +56,9 @@ def check_data(config: dict[str, Any]) -> None:
     finally:
         counts = Counter(defect["kind"] for defect in defects)
         counts = {kind: counts[kind] for kind in datamodule.kinds_of_defects}
-        save({"datamodule": config["datamodule"], **found, "counts": counts, "defects": defects}, file)
+        content = {"datamodule": config["datamodule"], **found, "counts": counts, "defects": defects}
+        file.parent.mkdir(parents=True, exist_ok=True)
+        replace_file(file, lambda stream: stream.write(json.dumps(content, indent=1).encode()))
         show(found, counts, defects, Path(config["datamodule"].get("root", "")))
     if defects:
         count = f"{len(defects)} defect{'' if len(defects) == 1 else 's'}"
@@ -83,17 +85,3 @@ def show(found: dict[str, Any], counts: dict[str, int], defects: list[dict[str, 
 def below(root: Path, path: Path) -> str:
     """Spell a path as it is seen from ``root``, or as it is where it lies elsewhere."""
     return str(path.relative_to(root)) if path.is_relative_to(root) and path != root else report.near(path)
-
-
-def save(content: dict[str, Any], file: Path) -> None:
-    """Write the report so that it appears complete or not at all."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    partial = file.with_name(f"{file.name}.{os.getpid()}.part")
-    try:
-        with partial.open("w", encoding="utf-8") as stream:
-            json.dump(content, stream, indent=1)
-            stream.flush()
-            os.fsync(stream.fileno())
-        partial.replace(file)
-    finally:
-        partial.unlink(missing_ok=True)

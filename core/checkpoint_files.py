@@ -12,19 +12,18 @@ import errno
 import hashlib
 import os
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import Any, BinaryIO
 
 import torch
 
+from core.atomic import PARTIALS, replace_file, sync_folder, unlink
 from core.checkpoint_sums import CheckpointError, digest_of, recorded_sums, sum_file
 
-PARTIALS = ".saving-*.part"  # what a killed process may leave; named after no checkpoint, see sum_file
 _PLAIN = (type(None), bool, int, float, complex, str, bytes, torch.Tensor, torch.nn.Parameter)
 _PLAIN_TORCH = (torch.Size, torch.dtype, torch.device)
 _PROBE_SIZE = 1 << 20  # bytes
-_NO_SYNC = (errno.EINVAL, errno.ENOTSUP)  # of file systems that cannot sync a folder
 _ADVICE = """
   Nothing half-written is left, earlier files are untouched. Once there is a place to write to, continue with
   ckpt_path=last, or begin elsewhere with paths.logs=FOLDER"""
@@ -50,44 +49,17 @@ def write_checkpoint(checkpoint: Mapping[str, Any], path: str | Path) -> None:
     """
     path = Path(path)
     _refuse_objects(checkpoint, path)
+    summing = _Summing()
     try:
-        replace_file(path, lambda file: torch.save(checkpoint, file), sums=True)
+        replace_file(
+            path,
+            lambda file: summing.save(checkpoint, file),
+            lambda partial, path: _take_place(partial, path, summing.digest()),
+        )
     except OSError as error:
         count = _Size()
         torch.save(checkpoint, count)
         raise save_error(path, error, f"{count.size:,}") from error
-
-
-def replace_file(path: Path, write: Callable[[Any], None], *, sums: bool = False) -> None:
-    """Let ``write`` fill a file that then takes its place at ``path`` in one step.
-
-    Args:
-        path: The file; its folder must exist.
-        write: Gets an object with ``write`` and ``flush``.
-        sums: Keep ``<path>.sha256``.
-
-    Raises:
-        OSError: As the system reports it; nothing is left of what was written.
-    """
-    partial = path.with_name(f".saving-{os.getpid()}{path.suffix}.part")
-    if path.is_dir():
-        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-    try:
-        with partial.open("wb") as file:
-            writer = _Writer(file)
-            try:
-                write(writer)
-            except RuntimeError as error:  # torch tells in its own words of a write that failed
-                raise (writer.error or error) from None
-            file.flush()
-            os.fsync(file.fileno())
-        if sums:
-            _take_place(partial, path, writer.digest())
-        else:
-            partial.replace(path)
-            _sync_folder(path.parent)
-    finally:
-        _unlink(partial)
 
 
 def _take_place(partial: Path, path: Path, digest: str) -> None:
@@ -104,7 +76,7 @@ def _take_place(partial: Path, path: Path, digest: str) -> None:
     except OSError:
         _write_sums(path, recorded)
         raise
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
     if before:
         _write_sums(path, (digest,))
 
@@ -122,7 +94,7 @@ def _strike_out(path: Path) -> None:
 def _write_sums(path: Path, digests: tuple[str, ...]) -> None:
     sums = sum_file(path)
     if not digests:
-        _unlink(sums)
+        unlink(sums)
         return
     name = path.name.replace("\\", r"\\").replace("\n", r"\n")  # as sha256sum escapes, and marks by a backslash
     text = "".join(f"{'' if name == path.name else chr(92)}{digest}  {name}\n" for digest in digests)
@@ -132,8 +104,8 @@ def _write_sums(path: Path, digests: tuple[str, ...]) -> None:
 def remove_checkpoint(path: str | Path) -> None:
     """Remove a checkpoint, then its sum; a kill in between leaves a sum without a file, which nothing reads."""
     path = Path(path)
-    _unlink(path)
-    _unlink(sum_file(path))
+    unlink(path)
+    unlink(sum_file(path))
 
 
 def probe_folder(folder: str | Path) -> None:
@@ -146,7 +118,7 @@ def probe_folder(folder: str | Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for leftover in folder.glob(PARTIALS):
-            _unlink(leftover)
+            unlink(leftover)
         for path in folder.glob("*.ckpt"):
             _strike_out(path)
         probe = folder / f".probe-{os.getpid()}"
@@ -201,38 +173,27 @@ def _objects(value: Any, key: str) -> Iterator[tuple[str, type]]:
         yield key, kind
 
 
-def _sync_folder(folder: Path) -> None:
-    """See that names given in a folder outlive a loss of power."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    except OSError as error:
-        if error.errno not in _NO_SYNC:
-            raise
-    finally:
-        os.close(descriptor)
+class _Summing:
+    """Writes a checkpoint and knows its sum; torch sees a file that remembers the error of a write that failed."""
 
+    def __init__(self) -> None:
+        self._sum = hashlib.sha256()
+        self._file: BinaryIO
+        self._error: OSError | None = None
 
-def _unlink(path: Path) -> None:
-    """Remove a file if it is there; also where a part of its path is no folder."""
-    try:
-        path.unlink(missing_ok=True)
-    except NotADirectoryError:
-        return
-
-
-class _Writer:
-    """A file whose sum is known once it is written; remembers the error of a write that failed."""
-
-    def __init__(self, file: IO[bytes]) -> None:
-        self._file, self._sum = file, hashlib.sha256()
-        self.error: OSError | None = None
+    def save(self, checkpoint: Mapping[str, Any], file: BinaryIO) -> None:
+        """Write to ``file``."""
+        self._file = file
+        try:
+            torch.save(checkpoint, self)
+        except RuntimeError as error:  # torch tells in its own words of a write that failed
+            raise (self._error or error) from None
 
     def write(self, data: bytes | memoryview) -> int:
         try:
             size = self._file.write(data)
         except OSError as error:
-            self.error = self.error or error
+            self._error = self._error or error
             raise
         self._sum.update(data)
         return size

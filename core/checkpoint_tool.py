@@ -9,8 +9,9 @@ from typing import Any
 
 from torch import Tensor
 
+from core.atomic import replace_file
 from core.checkpoint import read_checkpoint, read_unverified
-from core.checkpoint_files import replace_file, save_error
+from core.checkpoint_files import save_error
 from core.checkpoint_sums import CheckpointError, digest_of, recorded_sums, sum_file, verify
 from core.errors import ConfigError, readable
 from core.model_card import model_card

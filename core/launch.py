@@ -13,6 +13,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
+from core.atomic import replace_file
 from core.errors import primary_process
 
 CONFIG_VARIABLE = "VIDZOO_CONFIG"
@@ -44,7 +45,7 @@ def launch(run: Callable[[DictConfig], float | None], cfg: DictConfig) -> float 
     path = config_file(frozen)
     if primary_process():
         path.parent.mkdir(parents=True, exist_ok=True)
-        _save(frozen, path)
+        replace_file(path, lambda file: file.write(OmegaConf.to_yaml(frozen).encode()))  # no rank sees half of it
         log.info("%s", " ".join(["python", *sys.argv]))
     else:
         logging.getLogger().handlers.clear()  # one voice on the screen and in the log file
@@ -62,16 +63,6 @@ def config_file(cfg: DictConfig) -> Path:
     if cfg.mode != "fit" and path.exists():
         return path.with_name(f"config_{cfg.mode}.yaml")
     return path
-
-
-def _save(cfg: DictConfig, path: Path) -> None:
-    """Write the config; a rank never sees half of it."""
-    partial = path.with_name(f"{path.name}.{os.getpid()}.part")
-    with partial.open("w", encoding="utf-8") as file:
-        file.write(OmegaConf.to_yaml(cfg))
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
 
 
 def _leave(before: dict[str, str | None]) -> None:

@@ -1,7 +1,7 @@
 """The default logger: ``metrics.csv`` in the run folder, continued when the run is."""
 
 import csv
-import os
+import io
 from argparse import Namespace
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,6 +10,8 @@ from typing import Any
 from lightning.pytorch.loggers.logger import Logger
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from torch import Tensor
+
+from core.atomic import replace_file
 
 _LEADING = "step"
 
@@ -98,11 +100,8 @@ class MetricsFile(Logger):
 
     def _rewrite(self, rows: list[dict[str, Any]]) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        partial = self.path.with_suffix(".csv.part")
-        with partial.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, self._columns or [])
-            writer.writeheader()
-            writer.writerows(rows)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(self.path)
+        table = io.StringIO()
+        writer = csv.DictWriter(table, self._columns or [])
+        writer.writeheader()
+        writer.writerows(rows)
+        replace_file(self.path, lambda file: file.write(table.getvalue().encode()))

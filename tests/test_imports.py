@@ -22,7 +22,19 @@ FOREIGN = {
     "callbacks": {"hydra", "omegaconf"},
 }
 HEAVY = {"torch", "lightning", "torchmetrics", "timm", "numpy", "einops", "wandb", "rich"}
-BEFORE_A_JOB = ("errors", "zoo", "hints", "signature", "targets", "overrides", "check", "cli", "launch", "run_id")
+BEFORE_A_JOB = (
+    "atomic",
+    "errors",
+    "zoo",
+    "hints",
+    "signature",
+    "targets",
+    "overrides",
+    "check",
+    "cli",
+    "launch",
+    "run_id",
+)
 FILES = [path.relative_to(REPOSITORY) for name in ALLOWED for path in sorted((REPOSITORY / name).rglob("*.py"))]
 
 

@@ -1,5 +1,7 @@
 """Pictures of clips: chosen, laid out and written as promised."""
 
+import errno
+import os
 from pathlib import Path
 
 import numpy as np
@@ -107,6 +109,16 @@ def test_a_picture_replaces_an_older_one_whole(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
     with Image.open(tmp_path / "a.png") as picture:
         assert picture.getpixel((0, 0)) == (0, 128, 0)
+
+
+def test_a_picture_that_cannot_be_written_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "full")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="full"):
+        save_png(Image.new("RGB", (4, 4)), tmp_path / "a.png")
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("name", ["num_clips", "num_frames", "every_n_epochs"])

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from core.checkpoint_files import SaveError, probe_folder, remove_checkpoint, replace_file, write_checkpoint
+from core.checkpoint_files import SaveError, probe_folder, remove_checkpoint, write_checkpoint
 from core.checkpoint_sums import CheckpointError, digest_of, open_safely, recorded_sums, sum_file, verify
 
 CONTENT = {"state_dict": {"w": torch.arange(5000.0)}, "epoch": 3, "lr": [0.1, None], "name": "é"}
@@ -216,16 +216,6 @@ def test_a_folder_that_cannot_sync_its_names_is_no_failure(tmp_path: Path, monke
     monkeypatch.setattr(os, "fsync", files_only)
     write_checkpoint(CONTENT, tmp_path / "last.ckpt")
     verify(tmp_path / "last.ckpt")
-
-
-def test_an_interrupted_writer_leaves_nothing(tmp_path: Path) -> None:
-    def interrupted(file: object) -> None:
-        file.write(b"half")
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        replace_file(tmp_path / "x.json", interrupted)
-    assert names(tmp_path) == []
 
 
 def test_a_probed_folder_is_made_and_left_as_it_was(tmp_path: Path) -> None:
