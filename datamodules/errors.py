@@ -4,7 +4,43 @@ All of them survive pickling, because they are mostly raised in a loader's worke
 """
 
 from collections.abc import Sequence
+from difflib import get_close_matches
 from pathlib import Path
+
+
+class PathNotFoundError(FileNotFoundError):
+    """A file or folder that was asked for does not exist; the message names the one that may have been meant.
+
+    Args:
+        key: The setting that names it, such as ``datamodule.root``.
+        path: The file or folder.
+        advice: What should be there, or how to go on. Without it, ``key`` is the whole message, as it is again when an
+            error comes back from a loader's worker.
+    """
+
+    def __init__(self, key: str, path: str | Path = "", advice: str | None = None) -> None:
+        near = None if advice is None else nearest_path(Path(path))
+        meant = f"; did you mean {near}?\n" if near else "\n"
+        super().__init__(key if advice is None else f"{key}: {path} does not exist{meant}{advice}")
+
+    def __reduce__(self) -> tuple:
+        return type(self), (str(self),)
+
+
+def nearest_path(path: Path) -> Path | None:
+    """The path that exists and differs from a missing one in one similar name; as much of it as there is."""
+    missing = path
+    while not missing.parent.is_dir():
+        missing = missing.parent
+    try:
+        names = sorted(entry.name for entry in missing.parent.iterdir())
+    except PermissionError:  # what may not be listed cannot be suggested
+        return None
+    for name in get_close_matches(missing.name, names, n=1):
+        near = missing.with_name(name)
+        whole = near / path.relative_to(missing)
+        return whole if whole.exists() else near
+    return None
 
 
 class DatasetNotFoundError(FileNotFoundError):

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from datamodules.errors import PathNotFoundError
 from datamodules.reading.frame_folder import IMAGE_SUFFIXES
 
 VIDEO_SUFFIXES = frozenset(
@@ -93,11 +94,11 @@ def read_list(file: Path, root: Path) -> list[Listed]:
         root: Folder to which paths are relative.
 
     Raises:
-        FileNotFoundError: When the list does not exist.
+        PathNotFoundError: When the list does not exist.
         ListFileError: At the first wrong line.
     """
     if not file.is_file():
-        raise FileNotFoundError(f"datamodule.list_file: {file} does not exist")
+        raise PathNotFoundError("datamodule.list_file", file, "Expected a text file that names a video in each line.")
     found = [listed(file, line, columns, root) for line, columns in rows(file, root)]
     if not found:
         raise ListFileError(file, 1, "the list is empty; expected a video per line")

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from datamodules.errors import DataFileError
+from datamodules.errors import DataFileError, PathNotFoundError
 from datamodules.reading.frame_folder import LAST_INTEGER
 
 log = logging.getLogger(__name__)
@@ -86,14 +86,12 @@ def read_regions(path: str | Path, videos: Iterable[str]) -> dict[str, VideoRegi
         Boxes by name of the video; every video is there.
 
     Raises:
-        FileNotFoundError: When ``path`` does not exist.
+        PathNotFoundError: When ``path`` does not exist.
         RegionFileError: When a file is not what it should be, naming the file and the entry.
     """
     path, videos = Path(path), list(videos)
     if not path.exists():
-        raise FileNotFoundError(
-            f"datamodule.regions: {path} does not exist; expected a region file or a folder of them"
-        )
+        raise PathNotFoundError("datamodule.regions", path, "Expected a region file or a folder of them.")
     found = read_folder(path, videos) if path.is_dir() else read_set(path, videos)
     if videos and not any(len(regions.frames) for regions in found.values()):
         log.warning("%s holds regions of none of the %d videos, such as %s", path, len(videos), videos[0])

@@ -24,12 +24,14 @@ class ShanghaiTech(Videos):
     ``list_file`` chooses among the training videos, with paths relative to ``root``.
 
     Raises:
+        PathNotFoundError: When ``root`` does not exist.
         DatasetNotFoundError: When parts of the layout are missing.
         LabelFileError: When a mask has another number of frames than its video.
     """
 
     title = "ShanghaiTech Campus"
     expects = "folder that holds training/ and testing/"
+    remedy = f"get the data from {PAGE} (manual download, licence there)"
     usual_fps = 24.0
 
     def training_videos(self) -> list[Listed]:
@@ -73,7 +75,8 @@ class ShanghaiTech(Videos):
         return read_mask(self.root / "testing" / "test_frame_mask" / f"{video.path.name}.npy", facts.frame_count)
 
     def require(self, *parts: str) -> None:
-        """Refuse a root that lacks parts of the layout."""
+        """Refuse a root that is not there or lacks parts of the layout."""
+        self.require_root()
         missing = [part for part in parts if not (self.root / part).is_dir()]
         if missing:
             raise DatasetNotFoundError(self.title, self.root, missing, PAGE)

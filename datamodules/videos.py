@@ -24,7 +24,7 @@ from datamodules.checking import (
     same_content,
 )
 from datamodules.clips import Clips, Sampling, Source, UnreadableSource, collate_clips
-from datamodules.errors import VideoReadError
+from datamodules.errors import PathNotFoundError, VideoReadError
 from datamodules.frame_indices import CLOCK_SLACK_S
 from datamodules.listing import Listed, find_videos, read_list
 from datamodules.loading import ResumableLoader, Shard, ShardedShuffle, leave_interrupts_to_the_main_process, seeded
@@ -100,6 +100,7 @@ class Videos(LightningDataModule):
     provides = ("video", "mean", "std", "name", "frames", "index", "label", "boxes", "box_scores", "box_count")
     title = "real footage"
     expects = "folder of videos"
+    remedy = "any videos will do"
     usual_fps = 25.0
     kinds_of_defects = KINDS
 
@@ -248,11 +249,11 @@ class Videos(LightningDataModule):
         """Find the videos of training and validation.
 
         Raises:
-            FileNotFoundError: When the folder or the list does not exist, or has no videos.
+            PathNotFoundError: When the folder or the list does not exist.
+            FileNotFoundError: When the folder has no videos.
         """
+        self.require_root()
         root = self.root / "training" / "videos" if self.hparams.root == SAMPLE else self.root
-        if not root.exists():
-            raise FileNotFoundError(f"datamodule.root={root} does not exist; expected a folder of videos")
         if self.hparams.list_file is not None:
             return read_list(Path(self.hparams.list_file), root)
         videos = find_videos(root)
@@ -289,6 +290,16 @@ class Videos(LightningDataModule):
     def root(self) -> Path:
         """The folder of the data set."""
         return Path(self.hparams.cache, SAMPLE_FOLDER) if self.hparams.root == SAMPLE else Path(self.hparams.root)
+
+    def require_root(self) -> None:
+        """Refuse a root that is not there.
+
+        Raises:
+            PathNotFoundError: With the nearest name that is.
+        """
+        if not self.root.exists():
+            advice = f"Expected a {self.expects}; {self.remedy}, or try datamodule.root=sample."
+            raise PathNotFoundError("datamodule.root", self.root, advice)
 
     def make_sample(self) -> None:
         """Make the sample if it is asked for."""

@@ -88,9 +88,7 @@ def read_weights(path: str | Path) -> Weights:
     path = Path(path)
     if not path.is_file():
         found = "a folder" if path.is_dir() else "nothing"
-        raise CheckpointNotFoundError(
-            f"model.pretrained: expected a weights file, found {found} at {path}; download one and give its path"
-        )
+        raise CheckpointNotFoundError(f"{path}: expected a weights file, found {found}; download one and give its path")
     content = _read(path)
     tensors, packing, left_out = _unpack(content, path)
     tensors = _unwrap(tensors, path)

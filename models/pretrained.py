@@ -15,8 +15,9 @@ from models.positions import interpolate_positions
 
 Grid = tuple[int, int, int]
 POSITIONS = re.compile(r"(?:^|\.)pos_embed(?:_probs)?$")
-SIZES = {384: "s", 768: "b", 1024: "l", 1280: "h", 1408: "g"}  # widths of the builders of OpenGVLab/VideoMAEv2
-FOCUSMAE_CONFIGS = {384: "focusmae_vit_b_384", 768: "focusmae_vit_b"}  # both generations call themselves base
+# Size and heads by width, of the builders of OpenGVLab/VideoMAEv2; both generations of sbasu276/FocusMAE.
+PUBLISHED = {384: ("ViT-S", 6), 768: ("ViT-B", 12), 1024: ("ViT-L", 16), 1280: ("ViT-H", 16), 1408: ("ViT-g", 16)}
+FOCUSMAE_WIDTHS, FOCUSMAE_HEADS = (384, 768), 12
 
 
 def load_pretrained(model: nn.Module, path: str | Path, *, source_grid: Grid | None = None) -> LoadReport:
@@ -184,9 +185,8 @@ def _advice(weights: Weights, own: Mapping[str, Tensor], report: LoadReport) -> 
     if _width(own) is None:
         return "The model is no video transformer, it has no patch_embed.proj.weight: load into the part that is one."
     if _width(theirs) != _width(own):
-        return (
-            f"The weights have width {_width(theirs)}, the model {_width(own)}: build it with {_config(weights, own)}."
-        )
+        fitting = _published(weights, own)
+        return f"The weights have width {_width(theirs)}, the model {_width(own)}: build it with {fitting}."
     if weights.layout == "encoder" and _part(own, *PRETRAINING_ONLY):
         return "The file holds an encoder alone: load it with load_pretrained(model.encoder, path)."
     for side in ("encoder", "decoder"):
@@ -214,14 +214,15 @@ def _depth(tensors: Iterable[str], side: str) -> int:
     return len({match[1] for name in tensors if (match := re.match(rf"{prefix}blocks\.(\d+)\.", name))})
 
 
-def _config(weights: Weights, own: Iterable[str]) -> str:
-    """The setting that builds a model of the kind at hand with the width of the weights, where there is one."""
-    width, pretraining = _width(weights.tensors), bool(_part(own, *PRETRAINING_ONLY))
-    if pretraining and weights.has_sampler and width in FOCUSMAE_CONFIGS:
-        return f"model={FOCUSMAE_CONFIGS[width]}"
-    if width not in SIZES:
+def _published(weights: Weights, own: Iterable[str]) -> str:
+    """The arguments of the published model with the width of the weights, where there is one.
+
+    How many heads a model has cannot be seen from its weights: another number loads as well and computes nonsense.
+    """
+    width = _width(weights.tensors)
+    if weights.has_sampler and _part(own, *PRETRAINING_ONLY) and width in FOCUSMAE_WIDTHS:
+        return f"dim={width}, num_heads={FOCUSMAE_HEADS} (FocusMAE)"
+    if width not in PUBLISHED:
         return f"dim={width}"
-    size = SIZES[width]
-    if not pretraining:
-        return f"model=vit_{size}"
-    return f"model=videomae_v2_vit_{size}" + ("" if size == "g" else f" or model=videomae_vit_{size}")
+    size, num_heads = PUBLISHED[width]
+    return f"dim={width}, num_heads={num_heads} ({size})"

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from torch.utils.data import DataLoader, Dataset
 
-from datamodules.errors import DatasetNotFoundError, MissingBackendError, VideoReadError
+from datamodules.errors import DatasetNotFoundError, MissingBackendError, PathNotFoundError, VideoReadError
 from datamodules.reading import VideoFacts, open_video, probe
 from tests.datamodules import counters
 
@@ -232,6 +232,7 @@ def test_a_file_that_became_shorter_since_it_was_probed_is_refused(backend: str,
         VideoReadError("clips/a.mp4", "it is cut off"),
         MissingBackendError("torchcodec", "pip install torchcodec"),
         DatasetNotFoundError("ShanghaiTech Campus", "data/sh", ["training/videos", "testing/frames"], "their page"),
+        PathNotFoundError("datamodule.root", "data/sh", "Expected a folder."),
     ],
     ids=lambda error: type(error).__name__,
 )

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from datamodules.errors import DatasetNotFoundError
+from datamodules.errors import DatasetNotFoundError, PathNotFoundError
 from datamodules.shanghaitech import PAGE, LabelFileError, ShanghaiTech
 from tests.datamodules import counters
 
@@ -113,6 +113,15 @@ def test_a_missing_part_is_named_with_the_page(copied: Path, tmp_path: Path, mis
     with pytest.raises(DatasetNotFoundError, match=missing) as caught:
         make(copied, stage, tmp_path)
     assert PAGE in str(caught.value) and f"datamodule.root={copied}" in str(caught.value)
+
+
+@pytest.mark.parametrize("stage", ["fit", "test", "predict"])
+def test_a_mistyped_root_is_no_reason_to_download(copied: Path, tmp_path: Path, stage: str) -> None:
+    with pytest.raises(PathNotFoundError) as caught:
+        make(copied.with_name(f"{copied.name}h"), stage, tmp_path)
+    first, second = str(caught.value).splitlines()
+    assert first == f"datamodule.root: {copied}h does not exist; did you mean {copied}?"
+    assert PAGE in second and "datamodule.root=sample" in second
 
 
 def test_fitting_does_not_need_the_testing_split(copied: Path, tmp_path: Path) -> None:

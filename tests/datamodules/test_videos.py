@@ -12,7 +12,7 @@ from lightning import LightningModule, Trainer
 from PIL import Image
 
 from datamodules import clips
-from datamodules.errors import VideoReadError
+from datamodules.errors import PathNotFoundError, VideoReadError
 from datamodules.videos import Videos
 from tests.datamodules import counters
 
@@ -366,6 +366,16 @@ def test_a_root_without_videos_is_named(tmp_path: Path) -> None:
         with pytest.raises(FileNotFoundError, match=message) as caught:
             Videos(root=str(root), cache=str(tmp_path / "cache")).prepare_data()
         assert str(root) in str(caught.value)
+
+
+def test_a_mistyped_root_is_answered_with_the_nearest_name_and_the_way_on(tmp_path: Path) -> None:
+    (tmp_path / "videos" / "street").mkdir(parents=True)
+    for typed, near in (("videos/stret", "videos/street"), ("vidoes/street", "videos/street"), ("vidoes/x", "videos")):
+        with pytest.raises(PathNotFoundError) as caught:
+            Videos(root=str(tmp_path / typed), cache=str(tmp_path / "cache")).prepare_data()
+        first, second = str(caught.value).splitlines()
+        assert first == f"datamodule.root: {tmp_path / typed} does not exist; did you mean {tmp_path / near}?"
+        assert second == "Expected a folder of videos; any videos will do, or try datamodule.root=sample."
 
 
 def test_a_broken_video_is_named_when_the_videos_are_looked_at(make, tmp_path: Path) -> None:
