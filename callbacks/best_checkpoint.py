@@ -1,6 +1,6 @@
 """The checkpoints with the best values of the monitored metric."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from lightning.pytorch.callbacks import ModelCheckpoint
 
@@ -30,7 +30,7 @@ class BestCheckpoint(ModelCheckpoint):
         dirpath: str,
         monitor: str | None = None,
         mode: Literal["min", "max"] = "min",
-        save_top_k: int = 1,
+        save_top_k: Annotated[int, "save_top_k >= -1"] = 1,
         filename: str | None = None,
         **options: Any,
     ) -> None:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 from time import monotonic
-from typing import Any
+from typing import Annotated, Any
 
 from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
@@ -22,7 +22,7 @@ class LastCheckpoint(Checkpoint):
             batches; None for the ends of epochs alone.
     """
 
-    def __init__(self, folder: str, interval_s: float | None = 600.0) -> None:
+    def __init__(self, folder: str, interval_s: Annotated[float | None, "interval_s >= 0"] = 600.0) -> None:
         self.path = Path(folder, "last.ckpt")
         self.interval_s = interval_s
         self._saved_at = monotonic()

@@ -4,6 +4,7 @@ import io
 import os
 from pathlib import Path
 from textwrap import fill
+from typing import Annotated
 
 import numpy as np
 import torch
@@ -34,7 +35,13 @@ class Panels(Callback):
         every_n_epochs: Draw after every n-th validation; the last one is always drawn.
     """
 
-    def __init__(self, folder: str, num_clips: int = 2, num_frames: int = 6, every_n_epochs: int = 1) -> None:
+    def __init__(
+        self,
+        folder: str,
+        num_clips: Annotated[int, "num_clips >= 1"] = 2,
+        num_frames: Annotated[int, "num_frames >= 1"] = 6,
+        every_n_epochs: Annotated[int, "every_n_epochs >= 1"] = 1,
+    ) -> None:
         for name, value in (("num_clips", num_clips), ("num_frames", num_frames), ("every_n_epochs", every_n_epochs)):
             if value < 1:
                 raise ValueError(f"callbacks.panels.{name}: expected at least 1, found {value}")

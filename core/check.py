@@ -1,22 +1,26 @@
 """Check a composed config without importing what it names, so that a wrong one is answered at once."""
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
+from core.compatibility import (
+    STEPS,
+    WITHOUT_TASK,
+    check_data_suits_task,
+    check_model_suits_task,
+    check_task_has_mode,
+)
 from core.errors import PROJECT, nearest, wrong
+from core.files import check_can_be_made, check_file, check_paths
 from core.hints import spell
 from core.overrides import check_choices, composed, jobs, parse
-from core.signature import class_literal, classes_of, defines, is_subclass, locate, signature, source
+from core.requirements import check_requirements, hint_of
+from core.signature import locate, signature, source
 from core.targets import CORE_KEYS, RESERVED, SUPPLIED, TOP_LEVEL, TRUSTED, check_values, unknown_parameter, untrusted
-from core.zoo import CONF, choices
 
-WITHOUT_TASK = "check"  # the mode that looks at the data alone
-STEPS = {"fit": "training_step", "validate": "validation_step", "test": "test_step", "predict": "predict_step"}
 PLAIN = {
     "name": str,
     "mode": Literal[(*STEPS, WITHOUT_TASK)],
@@ -29,6 +33,7 @@ PLAIN = {
 BUILT = ("datamodule", "model", "task", "optim", "scheduler", "trainer")
 BUILT_BY_NAME = ("callbacks", "logger")
 IN_RUN_FOLDER = ("last", "best")
+LARGEST_SEED = 2**32 - 1  # of NumPy's generators
 _NO_FOLDER = "<run folder>"  # stands for the run folder, which is not known before the job starts
 
 
@@ -62,13 +67,14 @@ def check_config(cfg: DictConfig) -> None:
     if missing is not None:
         raise wrong(missing, ..., f"missing; give it as {missing}=VALUE{_expected(raw, missing)}")
     _check_monitor(raw.get("monitor"))
-    _check_data_suits_task(raw)
-    _check_model_suits_task(raw)
+    check_data_suits_task(raw)
+    check_model_suits_task(raw)
     config = _resolved(cfg)
     for key, hint in PLAIN.items():
         check_values("", {key: config[key]} if key in config else {}, {key: hint})
+    _check_seed(config.get("seed"))
     _check_run_id(config.get("run_id"))
-    _check_task_has_mode(config)
+    check_task_has_mode(config)
     for part in BUILT:
         node = config.get(part)
         if isinstance(node, dict) and ("_target_" in node or part in ("task", "model", "datamodule", "trainer")):
@@ -80,7 +86,8 @@ def check_config(cfg: DictConfig) -> None:
             if not isinstance(node, dict):
                 raise wrong(f"{part}.{name}", node, "expected a mapping with _target_")
             _check_node(f"{part}.{name}", node)
-    _check_file("ckpt_path", config.get("ckpt_path"), IN_RUN_FOLDER)
+    check_file("ckpt_path", config.get("ckpt_path"), IN_RUN_FOLDER)
+    check_can_be_made("paths.logs", config["paths"]["logs"])
 
 
 def _missing(node: Any, key: str) -> Iterator[str]:
@@ -123,6 +130,11 @@ def _check_run_id(run_id: Any) -> None:
         raise wrong("run_id", run_id, "expected the name of one folder, without slashes")
 
 
+def _check_seed(seed: int | None) -> None:
+    if seed is not None and not 0 <= seed <= LARGEST_SEED:
+        raise wrong("seed", seed, f"expected a whole number from 0 to {LARGEST_SEED}")
+
+
 def _check_monitor(monitor: Any) -> None:
     if monitor is None:
         return
@@ -135,7 +147,7 @@ def _check_core_keys(part: str, own: dict[str, Any]) -> None:
     check_values(part, own, {"pretrained": str | None, "reference_batch": int | None})
     if own.get("reference_batch") is not None and own["reference_batch"] < 1:
         raise wrong(f"{part}.reference_batch", own["reference_batch"], "expected a positive whole number or null")
-    _check_file(f"{part}.pretrained", own.get("pretrained"))
+    check_file(f"{part}.pretrained", own.get("pretrained"))
 
 
 def _check_node(key: str, node: dict[str, Any], supplied: tuple[str, ...] = ()) -> None:
@@ -154,12 +166,14 @@ def _check_node(key: str, node: dict[str, Any], supplied: tuple[str, ...] = ()) 
         for name, value in values.items():
             if name not in takes.parameters and not takes.is_open:
                 raise unknown_parameter(key, name, value, target, free)
-        check_values(key, values, {name: takes.parameters[name].hint for name in values if name in takes.parameters})
+        check_values(key, values, {name: hint_of(takes, name) for name in values if name in takes.parameters})
+        check_requirements(key, values, takes)
         required = (name for name in free if takes.parameters[name].required and name not in values)
         lacking = None if node.get("_partial_") or "_args_" in node else next(required, None)
         if lacking is not None:
             hint = takes.parameters[lacking].hint
             raise wrong(f"{key}.{lacking}", ..., f"missing; {target} needs it (expected {spell(hint)})")
+    check_paths(key, values, target)
     for name, child in values.items():
         for place, inner in _inner_nodes(f"{key}.{name}", child):
             _check_node(place, inner)
@@ -184,77 +198,3 @@ def _check_exists(key: str, target: str) -> None:
     where = source(module)
     near = nearest(name, where.names) if where else None
     raise wrong(f"{key}._target_", target, "no such class", near=near and f"{module}.{near}")
-
-
-def _check_task_has_mode(config: dict[str, Any]) -> None:
-    """Refuse a mode whose step the task does not define; Lightning would refuse it after everything is built."""
-    task = config["task"].get("_target_", "")
-    able = [mode for mode, step in STEPS.items() if defines(task, step) is not False]
-    if config["mode"] not in (*able, WITHOUT_TASK):
-        raise wrong("mode", config["mode"], f"{task} has no {STEPS[config['mode']]}", able)
-
-
-def _check_data_suits_task(config: dict[str, Any]) -> None:
-    """Compare what the task's batches need with what the datamodule's batches hold."""
-    task, data = (config.get(part, {}).get("_target_") for part in ("task", "datamodule"))
-    needs = class_literal(task, "needs") if task else None
-    provides = class_literal(data, "provides") if data else None
-    if needs is None or provides is None:
-        return
-    lacking = [key for key in needs if key not in provides]
-    if lacking:
-        suited = [name for name in choices("datamodule") if _suits(_target_of("datamodule", name), needs)]
-        problem = f"batches lack {', '.join(lacking)}, which {task} needs"
-        raise wrong("datamodule", _choice("datamodule", data), problem, suited)
-
-
-def _suits(target: str | None, needs: tuple[str, ...]) -> bool:
-    return target is not None and set(needs) <= set(class_literal(target, "provides") or ())
-
-
-def _check_model_suits_task(config: dict[str, Any]) -> None:
-    """Compare the class of the model with the annotation of the task's ``model``."""
-    task, model = (signature(config.get(part, {}).get("_target_", "")) for part in ("task", "model"))
-    parameter = task and task.parameters.get("model")
-    wanted = classes_of(parameter.annotation, parameter.source) if parameter else None
-    if wanted is None or model is None or model.returns is None or _is_any(model.returns, wanted):
-        return
-    suited = [name for name in choices("model") if _is_wanted(_target_of("model", name), wanted)]
-    problem = f"{model.target} is no {' or '.join(wanted)}, which {task.target} needs"
-    raise wrong("model", _choice("model", config["model"]["_target_"]), problem, suited)
-
-
-def _is_wanted(target: str | None, wanted: list[str]) -> bool:
-    takes = signature(target) if target else None
-    return takes is not None and takes.returns is not None and _is_any(takes.returns, wanted)
-
-
-def _is_any(target: str, wanted: list[str]) -> bool:
-    """Whether ``target`` is one of the wanted classes; what source text cannot tell is allowed."""
-    return any(is_subclass(target, ancestor) is not False for ancestor in wanted)
-
-
-def _target_of(group: str, name: str) -> str | None:
-    """Target of a config file, its own or that of the file it builds on."""
-    path = CONF / group / f"{name}.yaml"
-    node = (yaml.safe_load(path.read_text(encoding="utf-8")) or {}) if path.is_file() else {}
-    if "_target_" in node:
-        return node["_target_"]
-    bases = [base for base in node.get("defaults", ()) if isinstance(base, str) and base != "_self_"]
-    return _target_of(group, bases[0]) if bases else None
-
-
-def _choice(group: str, target: str) -> str:
-    """Names of a group's configs with this target, the shortest; the target itself when there is none."""
-    names = [name for name in choices(group) if _target_of(group, name) == target]
-    return min(names, key=len, default=target)
-
-
-def _check_file(key: str, value: str | None, words: tuple[str, ...] = ()) -> None:
-    if value is None or value in words or "://" in value or Path(value).is_file():
-        return
-    folder = Path(value).parent
-    siblings = sorted(path.name for path in folder.iterdir() if path.is_file()) if folder.is_dir() else []
-    near = nearest(Path(value).name, siblings)
-    word = nearest(value, words)
-    raise wrong(key, value, "no such file", [*words, "a file"] if words else (), word or (near and str(folder / near)))

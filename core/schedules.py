@@ -2,6 +2,7 @@
 
 import logging
 import math
+from typing import Annotated
 
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
@@ -67,10 +68,10 @@ def warmup_cosine(
     optimizer: Optimizer,
     total_steps: int,
     steps_per_epoch: int,
-    warmup_epochs: float = 1.0,
-    warmup_steps: int = 0,
-    min_lr: float = 0.0,
-    start_lr: float = 0.0,
+    warmup_epochs: Annotated[float, "warmup_epochs >= 0"] = 1.0,
+    warmup_steps: Annotated[int, "warmup_steps >= 0"] = 0,
+    min_lr: Annotated[float, "min_lr >= 0"] = 0.0,
+    start_lr: Annotated[float, "start_lr >= 0"] = 0.0,
 ) -> LambdaLR:
     """Make a schedule that sets the learning rates before each step to the values of ``warmup_cosine_values``.
 

@@ -39,17 +39,36 @@ class Source:
 
 @dataclass(frozen=True)
 class Parameter:
-    """One parameter of a callable; its annotation is evaluated when asked for."""
+    """One parameter of a callable; annotation and default are evaluated when asked for."""
 
     name: str
-    required: bool
     annotation: ast.expr | None = field(repr=False)
+    default: ast.expr | None = field(repr=False)
     source: Source = field(repr=False)
+
+    @property
+    def required(self) -> bool:
+        """Whether a call has to give it."""
+        return self.default is None
 
     @property
     def hint(self) -> Any:
         """The annotation as a type, ``Any`` for what cannot be read."""
         return Any if self.annotation is None else evaluate(self.annotation, self.source)
+
+    @property
+    def requirement(self) -> str | None:
+        """The condition in ``Annotated[int, "0 < steps"]``, None without one."""
+        node = self.annotation
+        if not isinstance(node, ast.Subscript) or ast.unparse(node.value).rpartition(".")[2] != "Annotated":
+            return None
+        texts = (_literal(argument) for argument in node.slice.elts[1:])
+        return next((text for text in texts if isinstance(text, str)), None)
+
+    @property
+    def default_value(self) -> Any:
+        """The default where it is a literal, else ``...``."""
+        return ... if self.default is None else _literal(self.default)
 
 
 @dataclass(frozen=True)
@@ -206,7 +225,7 @@ def _constructor(classes: list[tuple[Source, ast.AST, str]]) -> tuple[dict[str, 
             ast.unparse(decorator).startswith(("dataclass", "dataclasses.")) for decorator in definition.decorator_list
         ):
             fields = [node for node in definition.body if isinstance(node, ast.AnnAssign)]
-            made = [Parameter(node.target.id, node.value is None, node.annotation, where) for node in fields]
+            made = [Parameter(node.target.id, node.annotation, node.value, where) for node in fields]
             return {parameter.name: parameter for parameter in made}, False
         for node in definition.body:
             if isinstance(node, ast.FunctionDef) and node.name == "__init__":
@@ -232,10 +251,12 @@ def _handed_on(constructor: ast.FunctionDef) -> set[str | None] | None:
 def _parameters(function: ast.FunctionDef, where: Source, bound: bool) -> tuple[dict[str, Parameter], bool]:
     given = function.args
     positional = [*given.posonlyargs, *given.args]
-    optional = {argument.arg for argument in positional[len(positional) - len(given.defaults) :]}
-    optional |= {a.arg for a, default in zip(given.kwonlyargs, given.kw_defaults, strict=True) if default is not None}
-    arguments = [*positional[1 if bound else 0 :], *given.kwonlyargs]
-    parameters = {a.arg: Parameter(a.arg, a.arg not in optional, a.annotation, where) for a in arguments}
+    without = [None] * (len(positional) - len(given.defaults))
+    pairs = [
+        *zip(positional, [*without, *given.defaults], strict=True),
+        *zip(given.kwonlyargs, given.kw_defaults, strict=True),
+    ]
+    parameters = {a.arg: Parameter(a.arg, a.annotation, default, where) for a, default in pairs[1 if bound else 0 :]}
     return parameters, given.kwarg is not None
 
 

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -98,6 +98,8 @@ class Videos(LightningDataModule):
     """
 
     provides = ("video", "mean", "std", "name", "frames", "index", "label", "boxes", "box_scores", "box_count")
+    paths: ClassVar = {"root": ("sample",), "list_file": ()}
+    paths_in_root: ClassVar = {"regions": ("auto",)}
     title = "real footage"
     expects = "folder of videos"
     remedy = "any videos will do"
@@ -109,28 +111,28 @@ class Videos(LightningDataModule):
         root: str = SAMPLE,
         list_file: str | None = None,
         cache: str = "data",
-        num_frames: int = 16,
-        frame_step: int = 2,
-        step_s: float | None = None,
-        clips_per_video: int = 1,
-        eval_clips: int = 1,
-        repeat: int = 1,
-        image_size: int | tuple[int, int] = 224,
+        num_frames: Annotated[int, "num_frames >= 1"] = 16,
+        frame_step: Annotated[int, "frame_step >= 1"] = 2,
+        step_s: Annotated[float | None, "step_s > 0"] = None,
+        clips_per_video: Annotated[int, "clips_per_video >= 1"] = 1,
+        eval_clips: Annotated[int, "eval_clips >= 1"] = 1,
+        repeat: Annotated[int, "repeat >= 1"] = 1,
+        image_size: Annotated[int | tuple[int, int], "image_size >= 1"] = 224,
         resize: Literal["none", "short_side", "squash"] = "none",
         crop: Literal["multi_scale", "random_resized", "center", "none"] = "multi_scale",
-        flip: float = 0.0,
+        flip: Annotated[float, "0 <= flip <= 1"] = 0.0,
         normalization: Literal["imagenet", "zero_one", "minus_one_one"] = "imagenet",
         regions: str | None = AUTO,
         boxes_follow: bool = True,
         reader: Literal["auto", "decord", "torchcodec", "pyav"] = "auto",
-        fps_of_frames: float | None = None,
-        batch_size: int = 8,
-        num_workers: int = 2,
+        fps_of_frames: Annotated[float | None, "fps_of_frames > 0"] = None,
+        batch_size: Annotated[int, "batch_size >= 1"] = 8,
+        num_workers: Annotated[int, "num_workers >= 0"] = 2,
         on_error: Literal["error", "quarantine"] = "quarantine",
-        max_bad_share: float = 0.01,
-        decode_timeout_s: float | None = 60.0,
+        max_bad_share: Annotated[float, "0 <= max_bad_share <= 1"] = 0.01,
+        decode_timeout_s: Annotated[float | None, "decode_timeout_s > 0"] = 60.0,
         seed: int = 0,
-        val_fraction: float = 0.1,
+        val_fraction: Annotated[float, "0 <= val_fraction < 1"] = 0.1,
     ) -> None:
         super().__init__()
         self.save_hyperparameters(logger=False)

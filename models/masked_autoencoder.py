@@ -1,7 +1,7 @@
 """Masked autoencoders of video: VideoMAE, and VideoMAE V2 with its second mask for the decoder."""
 
 import math
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -100,27 +100,27 @@ class MaskedAutoencoder(nn.Module):
 
     def __init__(
         self,
-        num_frames: int = 16,
-        image_size: int | tuple[int, int] = 224,
-        patch_size: int = 16,
-        tubelet_size: int = 2,
+        num_frames: Annotated[int, "num_frames >= 1"] = 16,
+        image_size: Annotated[int | tuple[int, int], "image_size >= 1"] = 224,
+        patch_size: Annotated[int, "patch_size >= 1 and image_size % patch_size == 0"] = 16,
+        tubelet_size: Annotated[int, "tubelet_size >= 1 and num_frames % tubelet_size == 0"] = 2,
         dim: int = 768,
-        depth: int = 12,
-        num_heads: int = 12,
+        depth: Annotated[int, "depth >= 1"] = 12,
+        num_heads: Annotated[int, "num_heads >= 1 and dim % num_heads == 0"] = 12,
         decoder_dim: int = 384,
-        decoder_depth: int = 4,
-        decoder_num_heads: int = 6,
+        decoder_depth: Annotated[int, "decoder_depth >= 1"] = 4,
+        decoder_num_heads: Annotated[int, "decoder_num_heads >= 1 and decoder_dim % decoder_num_heads == 0"] = 6,
         mlp_ratio: float = 4.0,
         qkv_bias: bool = True,
         cosine_attention: bool = False,
         layer_scale_init: float | None = None,
-        drop_path_rate: float = 0.0,
+        drop_path_rate: Annotated[float, "0 <= drop_path_rate < 1"] = 0.0,
         positions: Literal["sinusoid", "learned"] = "sinusoid",
         pretraining_grid: tuple[int, int, int] | None = None,
         mask: Literal["tube", "random"] = "tube",
-        mask_ratio: float = 0.9,
-        decoder_mask: Literal["running_cell"] | None = None,
-        decoder_mask_ratio: float = 0.5,
+        mask_ratio: Annotated[float, "0 < mask_ratio < 1"] = 0.9,
+        decoder_mask: Annotated[Literal["running_cell"] | None, "image_size % (2 * patch_size) == 0"] = None,
+        decoder_mask_ratio: Annotated[float, "0 < decoder_mask_ratio < 1"] = 0.5,
         activation_checkpointing: bool = False,
     ) -> None:
         super().__init__()

@@ -29,7 +29,7 @@ class Attention(nn.Module):
         attention_dropout: Dropout of the attention weights.
 
     Raises:
-        ValueError: When ``num_heads`` does not divide ``dim``.
+        ValueError: When ``num_heads`` does not divide ``dim``, or the dropout is no probability.
     """
 
     def __init__(
@@ -42,8 +42,10 @@ class Attention(nn.Module):
         attention_dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        if dim % num_heads:
-            raise ValueError(f"token width {dim} cannot be split into {num_heads} heads: choose a multiple")
+        if num_heads < 1 or dim % num_heads:
+            raise ValueError(f"token width {dim} cannot be split into num_heads={num_heads}: choose a divisor")
+        if not 0 <= attention_dropout <= 1:
+            raise ValueError(f"attention_dropout: expected a probability in [0, 1], found {attention_dropout}")
         self.num_heads = num_heads
         self.attention_dropout = attention_dropout
         self.qkv = nn.Linear(dim, 3 * dim, bias=False)
@@ -138,11 +140,18 @@ class BlockStack(nn.ModuleList):
         drop_path_rate: Drop path of the last block.
         activation_checkpointing: Recompute activations in the backward pass: less memory, about a third more time.
         **settings: Settings of every `Block`.
+
+    Raises:
+        ValueError: When there is no block, or the rate is no probability below 1.
     """
 
     def __init__(
         self, depth: int, drop_path_rate: float = 0.0, activation_checkpointing: bool = False, **settings: Any
     ) -> None:
+        if depth < 1:
+            raise ValueError(f"depth: expected at least one block, found {depth}")
+        if not 0 <= drop_path_rate < 1:
+            raise ValueError(f"drop_path_rate: expected a probability in [0, 1), found {drop_path_rate}")
         last = max(1, depth - 1)
         super().__init__(Block(drop_path_rate=drop_path_rate * i / last, **settings) for i in range(depth))
         self.activation_checkpointing = activation_checkpointing

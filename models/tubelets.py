@@ -22,7 +22,7 @@ class TubeletEmbedding(nn.Module):
         grid: Tokens along time, rows and columns, ``(T/t, H/h, W/w)``.
 
     Raises:
-        ValueError: When ``tubelet`` does not divide ``size``.
+        ValueError: When ``tubelet`` does not divide ``size``, or one of them is empty.
     """
 
     def __init__(
@@ -34,7 +34,7 @@ class TubeletEmbedding(nn.Module):
     ) -> None:
         super().__init__()
         self.size, self.tubelet = tuple(size), tuple(tubelet)
-        if any(s % t for s, t in zip(self.size, self.tubelet, strict=True)):
+        if min(*self.size, *self.tubelet) < 1 or any(s % t for s, t in zip(self.size, self.tubelet, strict=True)):
             raise ValueError(
                 f"a clip of size (T, H, W) = {self.size} cannot be cut into tubelets of {self.tubelet}: "
                 "change num_frames or image_size to a multiple of tubelet_size and patch_size"

@@ -1,7 +1,7 @@
 """Plain vision transformer over video tubelets: the encoder of VideoMAE, VideoMAE V2 and FocusMAE."""
 
 import math
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from torch import Tensor, nn
@@ -54,22 +54,22 @@ class VisionTransformer(nn.Module):
 
     def __init__(
         self,
-        num_frames: int = 16,
-        image_size: int | tuple[int, int] = 224,
-        patch_size: int = 16,
-        tubelet_size: int = 2,
+        num_frames: Annotated[int, "num_frames >= 1"] = 16,
+        image_size: Annotated[int | tuple[int, int], "image_size >= 1"] = 224,
+        patch_size: Annotated[int, "patch_size >= 1 and image_size % patch_size == 0"] = 16,
+        tubelet_size: Annotated[int, "tubelet_size >= 1 and num_frames % tubelet_size == 0"] = 2,
         dim: int = 768,
-        depth: int = 12,
-        num_heads: int = 12,
+        depth: Annotated[int, "depth >= 1"] = 12,
+        num_heads: Annotated[int, "num_heads >= 1 and dim % num_heads == 0"] = 12,
         mlp_ratio: float = 4.0,
-        num_classes: int = 0,
+        num_classes: Annotated[int, "num_classes >= 0"] = 0,
         qkv_bias: bool = True,
         cosine_attention: bool = False,
         layer_scale_init: float | None = None,
-        drop_path_rate: float = 0.0,
-        dropout: float = 0.0,
-        attention_dropout: float = 0.0,
-        head_dropout: float = 0.0,
+        drop_path_rate: Annotated[float, "0 <= drop_path_rate < 1"] = 0.0,
+        dropout: Annotated[float, "0 <= dropout <= 1"] = 0.0,
+        attention_dropout: Annotated[float, "0 <= attention_dropout <= 1"] = 0.0,
+        head_dropout: Annotated[float, "0 <= head_dropout <= 1"] = 0.0,
         positions: Literal["sinusoid", "learned"] = "sinusoid",
         pretraining_grid: tuple[int, int, int] | None = None,
         pooling: Literal["mean", "first", "none"] = "mean",
@@ -81,6 +81,8 @@ class VisionTransformer(nn.Module):
             raise ValueError(f"positions: expected 'sinusoid' or 'learned', found {positions!r}")
         if pooling not in ("mean", "first", "none"):
             raise ValueError(f"pooling: expected 'mean', 'first' or 'none', found {pooling!r}")
+        if num_classes < 0:
+            raise ValueError(f"num_classes: expected 0 (none) or more, found {num_classes}")
         if num_classes and pooling == "none":
             raise ValueError(f"num_classes={num_classes} needs pooled features: choose pooling 'mean' or 'first'")
         self.dim, self.num_frames, self.pooling = dim, num_frames, pooling

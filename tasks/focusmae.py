@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import torch
 from lightning import LightningModule
@@ -82,8 +82,8 @@ class MaskedPretraining(LightningModule):
         optimizer: Callable[[list[dict]], Optimizer] | None = None,
         scheduler: Callable[..., object] | None = None,
         normalise_targets: bool = True,
-        flat_threshold: float = 0.0,
-        sampling_weight: float = 1e-4,
+        flat_threshold: Annotated[float, "flat_threshold >= 0"] = 0.0,
+        sampling_weight: Annotated[float, "sampling_weight >= 0"] = 1e-4,
         seed: int = 0,
     ) -> None:
         super().__init__()

@@ -195,7 +195,7 @@ def test_without_any_region_the_fractions_are_those_of_all_tokens() -> None:
         ({"prior_fallback": "all"}, "fallback: expected one of centre, none"),
         ({"prior_frames": "all"}, "frames: expected one of first, tubelet"),
         ({"mask_ratio": 0.999}, "leaves 0 of 128 tokens visible"),
-        ({"sampler_num_heads": 3}, "16 cannot be split into 3 heads"),
+        ({"sampler_num_heads": 3}, "16 cannot be split into num_heads=3"),
     ],
     ids=str,
 )

@@ -55,7 +55,7 @@ def test_the_temperature_of_cosine_attention_is_limited_to_a_hundred() -> None:
 
 
 def test_heads_that_do_not_divide_the_width_are_refused() -> None:
-    with pytest.raises(ValueError, match="24 cannot be split into 5 heads"):
+    with pytest.raises(ValueError, match="24 cannot be split into num_heads=5"):
         Attention(DIM, 5)
 
 

@@ -1,6 +1,6 @@
 """Toy models."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from torch import Tensor, nn
@@ -23,9 +23,9 @@ class Autoencoder(nn.Module):
         self,
         num_frames: int = 2,
         image_size: int = 4,
-        hidden: int = 8,
+        hidden: Annotated[int, "hidden % 2 == 0"] = 8,
         activation: Activation = "relu",
-        dropout: float = 0.1,
+        dropout: Annotated[float, "0 <= dropout < 1"] = 0.1,
     ) -> None:
         super().__init__()
         if hidden % 2:

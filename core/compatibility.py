@@ -1,0 +1,76 @@
+"""Whether the parts of a config fit together: the task's mode, its data, its model."""
+
+from typing import Any
+
+import yaml
+
+from core.errors import wrong
+from core.signature import class_literal, classes_of, defines, is_subclass, signature
+from core.zoo import CONF, choices
+
+WITHOUT_TASK = "check"  # the mode that looks at the data alone
+STEPS = {"fit": "training_step", "validate": "validation_step", "test": "test_step", "predict": "predict_step"}
+
+
+def check_task_has_mode(config: dict[str, Any]) -> None:
+    """Refuse a mode whose step the task does not define; Lightning would refuse it after everything is built."""
+    task = config["task"].get("_target_", "")
+    able = [mode for mode, step in STEPS.items() if defines(task, step) is not False]
+    if config["mode"] not in (*able, WITHOUT_TASK):
+        raise wrong("mode", config["mode"], f"{task} has no {STEPS[config['mode']]}", able)
+
+
+def check_data_suits_task(config: dict[str, Any]) -> None:
+    """Compare what the task's batches need with what the datamodule's batches hold."""
+    task, data = (config.get(part, {}).get("_target_") for part in ("task", "datamodule"))
+    needs = class_literal(task, "needs") if task else None
+    provides = class_literal(data, "provides") if data else None
+    if needs is None or provides is None:
+        return
+    lacking = [key for key in needs if key not in provides]
+    if lacking:
+        suited = [name for name in choices("datamodule") if _provides(_target_of("datamodule", name), needs)]
+        problem = f"batches lack {', '.join(lacking)}, which {task} needs"
+        raise wrong("datamodule", _choice("datamodule", data), problem, suited)
+
+
+def check_model_suits_task(config: dict[str, Any]) -> None:
+    """Compare the class of the model with the annotation of the task's ``model``."""
+    task, model = (signature(config.get(part, {}).get("_target_", "")) for part in ("task", "model"))
+    parameter = task and task.parameters.get("model")
+    wanted = classes_of(parameter.annotation, parameter.source) if parameter else None
+    if wanted is None or model is None or model.returns is None or _is_any(model.returns, wanted):
+        return
+    suited = [name for name in choices("model") if _is_wanted(_target_of("model", name), wanted)]
+    problem = f"{model.target} is no {' or '.join(wanted)}, which {task.target} needs"
+    raise wrong("model", _choice("model", config["model"]["_target_"]), problem, suited)
+
+
+def _provides(target: str | None, needs: tuple[str, ...]) -> bool:
+    return target is not None and set(needs) <= set(class_literal(target, "provides") or ())
+
+
+def _is_wanted(target: str | None, wanted: list[str]) -> bool:
+    takes = signature(target) if target else None
+    return takes is not None and takes.returns is not None and _is_any(takes.returns, wanted)
+
+
+def _is_any(target: str, wanted: list[str]) -> bool:
+    """Whether ``target`` is one of the wanted classes; what source text cannot tell is allowed."""
+    return any(is_subclass(target, ancestor) is not False for ancestor in wanted)
+
+
+def _target_of(group: str, name: str) -> str | None:
+    """Target of a config file, its own or that of the file it builds on."""
+    path = CONF / group / f"{name}.yaml"
+    node = (yaml.safe_load(path.read_text(encoding="utf-8")) or {}) if path.is_file() else {}
+    if "_target_" in node:
+        return node["_target_"]
+    bases = [base for base in node.get("defaults", ()) if isinstance(base, str) and base != "_self_"]
+    return _target_of(group, bases[0]) if bases else None
+
+
+def _choice(group: str, target: str) -> str:
+    """Names of a group's configs with this target, the shortest; the target itself when there is none."""
+    names = [name for name in choices(group) if _target_of(group, name) == target]
+    return min(names, key=len, default=target)
