@@ -1,6 +1,6 @@
 """Check a composed config without importing what it names, so that a wrong one is answered at once."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any, Literal
 
 from omegaconf import DictConfig, OmegaConf, open_dict
@@ -49,12 +49,17 @@ def check_overrides(overrides: list[str], multirun: bool = False) -> None:
     """
     parsed = parse(overrides)
     for job in jobs(parsed, multirun):
-        check_choices(parse(job))
-        check_config(composed(job))
+        typed = parse(job)
+        check_choices(typed)
+        check_config(composed(job), [override.key_or_group for override in typed])
 
 
-def check_config(cfg: DictConfig) -> None:
+def check_config(cfg: DictConfig, typed: Collection[str] = ()) -> None:
     """Check the config of one job: keys, missing values, plain types, targets, and whether its parts fit together.
+
+    Args:
+        cfg: The composed config.
+        typed: Keys of the command line: where values contradict each other, theirs is the one to complain about.
 
     Raises:
         ConfigError: For the first thing that is wrong.
@@ -80,12 +85,14 @@ def check_config(cfg: DictConfig) -> None:
         if isinstance(node, dict) and ("_target_" in node or part in ("task", "model", "datamodule", "trainer")):
             own = {name: node[name] for name in CORE_KEYS.get(part, ()) if name in node}
             _check_core_keys(part, own)
-            _check_node(part, {name: value for name, value in node.items() if name not in own}, SUPPLIED.get(part, ()))
+            _check_node(
+                part, {name: value for name, value in node.items() if name not in own}, typed, SUPPLIED.get(part, ())
+            )
     for part in BUILT_BY_NAME:
         for name, node in (config.get(part) or {}).items():
             if not isinstance(node, dict):
                 raise wrong(f"{part}.{name}", node, "expected a mapping with _target_")
-            _check_node(f"{part}.{name}", node)
+            _check_node(f"{part}.{name}", node, typed)
     check_file("ckpt_path", config.get("ckpt_path"), IN_RUN_FOLDER)
     check_can_be_made("paths.logs", config["paths"]["logs"])
 
@@ -150,7 +157,7 @@ def _check_core_keys(part: str, own: dict[str, Any]) -> None:
     check_file(f"{part}.pretrained", own.get("pretrained"))
 
 
-def _check_node(key: str, node: dict[str, Any], supplied: tuple[str, ...] = ()) -> None:
+def _check_node(key: str, node: dict[str, Any], typed: Collection[str], supplied: tuple[str, ...] = ()) -> None:
     """Check one node with a target, and those inside it."""
     target = node.get("_target_")
     if target is None:
@@ -167,7 +174,7 @@ def _check_node(key: str, node: dict[str, Any], supplied: tuple[str, ...] = ()) 
             if name not in takes.parameters and not takes.is_open:
                 raise unknown_parameter(key, name, value, target, free)
         check_values(key, values, {name: hint_of(takes, name) for name in values if name in takes.parameters})
-        check_requirements(key, values, takes)
+        check_requirements(key, values, takes, typed)
         required = (name for name in free if takes.parameters[name].required and name not in values)
         lacking = None if node.get("_partial_") or "_args_" in node else next(required, None)
         if lacking is not None:
@@ -176,7 +183,7 @@ def _check_node(key: str, node: dict[str, Any], supplied: tuple[str, ...] = ()) 
     check_paths(key, values, target)
     for name, child in values.items():
         for place, inner in _inner_nodes(f"{key}.{name}", child):
-            _check_node(place, inner)
+            _check_node(place, inner, typed)
 
 
 def _inner_nodes(key: str, value: Any) -> Iterator[tuple[str, dict]]:

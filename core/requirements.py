@@ -7,7 +7,7 @@ stands here.
 
 import ast
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from functools import cache
 from itertools import product
 from typing import Any, Literal
@@ -65,7 +65,7 @@ def hint_of(takes: Signature, name: str) -> Any:
     return _HINTS.get(takes.target, {}).get(name, takes.parameters[name].hint)
 
 
-def check_requirements(key: str, values: Mapping[str, Any], takes: Signature) -> None:
+def check_requirements(key: str, values: Mapping[str, Any], takes: Signature, typed: Collection[str] = ()) -> None:
     """Compare the values of a node with the conditions on its parameters.
 
     A condition is that of a parameter which is set: None meets it. What is an object, or has a default that is not
@@ -75,6 +75,7 @@ def check_requirements(key: str, values: Mapping[str, Any], takes: Signature) ->
         key: Dotted key of the node.
         values: Values of the node, of the right types.
         takes: What the node's target takes.
+        typed: Keys of the command line: of values that contradict each other, theirs is named first.
 
     Raises:
         ConfigError: For the first condition that does not hold.
@@ -83,10 +84,11 @@ def check_requirements(key: str, values: Mapping[str, Any], takes: Signature) ->
         names, condition = _compiled(text)
         used = {one: values.get(one, takes.parameters[one].default_value) for one in (name, *names)}
         if not used.keys() & values.keys():
-            continue
+            continue  # only defaults
         if not all(eval(condition, {}, case) for case in _cases(used)):
-            rest = ", ".join(f"{key}.{one}={used[one]}" for one in used if one != name)
-            raise wrong(f"{key}.{name}", used[name], f"expected {text}{f' with {rest}' if rest else ''}")
+            first = next((one for one in used if f"{key}.{one}" in typed), name)
+            rest = ", ".join(f"{key}.{one}={used[one]}" for one in used if one != first)
+            raise wrong(f"{key}.{first}", used[first], f"expected {text}{f' with {rest}' if rest else ''}")
     if takes.target == TRAINER:
         _check_devices(f"{key}.devices", values.get("devices", "auto"))
         _check_duration(f"{key}.max_time", values.get("max_time"))

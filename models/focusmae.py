@@ -1,7 +1,7 @@
 """FocusMAE: a masked autoencoder whose token sampler is biased by candidate regions."""
 
 from functools import partial
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -56,17 +56,17 @@ class FocusMAE(MaskedAutoencoder):
     def __init__(
         self,
         *,
-        decoder_depth: int = 10,
-        mask_ratio: float = 0.8,
+        decoder_depth: Annotated[int, "decoder_depth >= 1"] = 10,
+        mask_ratio: Annotated[float, "0 < mask_ratio < 1"] = 0.8,
         focus: Literal["mask", "visible"] = "mask",
-        delta: float = 2.0,
+        delta: Annotated[float, "delta >= 0"] = 2.0,
         prior: Literal["geometric", "upstream"] = "geometric",
         soft_prior: bool = False,
-        inflation: float = 1.2,
+        inflation: Annotated[float, "inflation > 0"] = 1.2,
         prior_fallback: Literal["centre", "none"] = "centre",
         prior_frames: Literal["first", "tubelet"] = "first",
-        sampler_num_heads: int = 8,
-        sampler_dropout: float = 0.1,
+        sampler_num_heads: Annotated[int, "sampler_num_heads >= 1 and dim % sampler_num_heads == 0"] = 8,
+        sampler_dropout: Annotated[float, "0 <= sampler_dropout <= 1"] = 0.1,
         sampler_positions: bool = True,
         **autoencoder: Any,
     ) -> None:

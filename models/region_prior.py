@@ -89,7 +89,7 @@ def region_prior(
         (B, N) float32 in [0, 1].
 
     Raises:
-        ValueError: When a choice is unknown or the regions do not fit the clip length.
+        ValueError: When a choice is unknown, boxes would vanish, or the regions do not fit the clip length.
     """
     for name, value, choices in (
         ("prior", mode, ("geometric", "upstream")),
@@ -98,6 +98,8 @@ def region_prior(
     ):
         if value not in choices:
             raise ValueError(f"{name}: expected one of {', '.join(choices)}, found {value!r}")
+    if inflation <= 0:
+        raise ValueError(f"inflation: expected a positive factor, found {inflation}")
     slices, rows, columns = grid
     batch_size, num_frames = regions.count.shape
     if num_frames != slices * tubelet_size:
