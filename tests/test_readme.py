@@ -2,6 +2,7 @@
 
 import re
 import shlex
+from pathlib import Path
 
 import pytest
 
@@ -13,8 +14,10 @@ LINES = re.findall(r"^    .*?python train\.py (.+)$", TEXT, flags=re.MULTILINE)
 
 
 @pytest.mark.parametrize("line", LINES)
-def test_a_command_of_the_readme_is_accepted(line: str) -> None:
-    arguments = shlex.split(line.split("  #")[0])
+def test_a_command_of_the_readme_is_accepted(line: str, tmp_path: Path) -> None:
+    for folder in re.findall(r"=/data/(\w+)", line):  # where the reader's data are
+        (tmp_path / folder).mkdir()
+    arguments = shlex.split(line.split("  #")[0].replace("=/data/", f"={tmp_path.as_posix()}/"))
     sweep = "-m" in arguments
     # A checkpoint of the reader's own run is not here.
     given = [argument for argument in arguments if argument != "-m" and not argument.startswith("ckpt_path=")]
