@@ -131,6 +131,11 @@ class Clips(Dataset[dict[str, Any]]):
         """Number of visits in an epoch."""
         return len(self.sources) * self.sampling.repeat
 
+    @property
+    def num_clips(self) -> int:
+        """Number of clips in an epoch; their ``index`` counts from 0."""
+        return len(self) * self.sampling.clips_per_video
+
     def source(self, index: int) -> Source | UnreadableSource:
         """The video of a visit."""
         return self.sources[index // self.sampling.repeat]

@@ -425,11 +425,12 @@ class Videos(LightningDataModule):
 
     def eval_loader(self, data: Clips, split: str) -> DataLoader:
         """Visit each video of a split exactly once over all processes, in order."""
-        shard = Shard(len(data), *self.place())
-        self.check_shard(len(shard), 1, split)
+        rank, world_size = self.place()
+        self.check_shard(len(data) // world_size, 1, split)  # the smallest share, so that no process ends alone
         # A generator of its own seeds the workers: one that drew from the global stream would shift the dropout of a
         # continued training, where the first evaluation starts workers that a straight training has running already.
-        return DataLoader(sampler=shard, generator=seeded(self.hparams.seed), **self.loading(data))
+        generator = seeded(self.hparams.seed)
+        return DataLoader(sampler=Shard(len(data), rank, world_size), generator=generator, **self.loading(data))
 
     def check_shard(self, length: int, least: int, split: str) -> None:
         """Refuse a process that would have no batch: the others would wait for it for ever."""

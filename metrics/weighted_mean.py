@@ -1,40 +1,32 @@
-"""A weighted mean that is the same number for any batch size, number of processes and precision of the model."""
-
-from collections.abc import Callable, Sequence
+"""The mean of a loss or of another quantity over all samples of a split, exact."""
 
 import torch
 from torch import Tensor
-from torchmetrics import Metric
+
+from metrics.exact import ExactMetric, exact_sum
 
 
-class WeightedMean(Metric):
-    """Sum of values times weights over the sum of weights, of everything seen since the last reset.
+class WeightedMean(ExactMetric):
+    """Sum of values times weights over the sum of weights, each summed within a sample first.
 
-    The mean of torchmetrics is converted with the model around it (``trainer.precision=bf16-true``), and a sum in
-    bfloat16 stops growing after some hundred tokens. Here sums are float64, whatever the model is converted to; float32
-    on devices without it (Apple's MPS).
+    Samples count by their weight, not equally: a clip with twice as many hidden tokens counts twice.
     """
 
-    full_state_update = False
-
     def __init__(self) -> None:
-        super().__init__()
-        for name in ("total", "weight"):
-            self.add_state(name, torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
+        super().__init__(total=1, weight=1)
 
-    def update(self, values: Tensor, weights: Tensor) -> None:
-        """Add values (...) with their weights (...), of any dtype; bool weights choose."""
-        weights = weights.to(self.weight.dtype)
-        self.total += (values.to(self.total.dtype) * weights).sum()
-        self.weight += weights.sum()
+    def update(self, index: Tensor, values: Tensor, weights: Tensor) -> None:
+        """Add samples ``index`` (B,) with values (B, ...) and weights (B, ...), of any dtype; bool weights choose."""
+        weights = self.exact(weights)
+        total, weight = (each.unsqueeze(-1).flatten(1).sum(1) for each in (self.exact(values) * weights, weights))
+        self.record(index, total=total, weight=weight)
 
     def compute(self) -> Tensor:
-        """The mean, scalar float32; not a number while all weights are zero."""
-        return (self.total / self.weight).float()
+        """The mean, scalar float64; not a number while all weights are zero.
 
-    def _apply(self, fn: Callable[[Tensor], Tensor], exclude_state: Sequence[str] = ()) -> "WeightedMean":
-        def moved(state: Tensor) -> Tensor:
-            device = fn(state.float()).device  # float32 exists everywhere
-            return state.to(device, torch.float32 if device.type == "mps" else torch.float64)
-
-        return super()._apply(moved, exclude_state)
+        Raises:
+            EvaluationError: When not every sample was visited exactly once.
+        """
+        columns = self.collect().columns
+        total, weight = (torch.tensor(exact_sum(columns[name]), dtype=torch.float64) for name in ("total", "weight"))
+        return total / weight

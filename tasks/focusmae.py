@@ -5,7 +5,6 @@ from collections.abc import Callable
 from typing import Annotated, NamedTuple
 
 import torch
-from lightning import LightningModule
 from torch import Tensor
 from torch.optim import Optimizer
 
@@ -22,6 +21,7 @@ from models.reconstruction import (
     token_errors,
 )
 from models.region_prior import Regions
+from tasks.evaluation import ExactEvaluation
 from tasks.noise import sample_noise
 from tasks.panels import reconstruction_panels
 from tasks.parameter_groups import parameter_groups
@@ -46,7 +46,7 @@ class Reconstruction(NamedTuple):
     counted: Tensor
 
 
-class MaskedPretraining(LightningModule):
+class MaskedPretraining(ExactEvaluation):
     """Train a model to paint the hidden part of a clip.
 
     VideoMAE (Tong et al., 2022, arXiv 2203.12602), section 3: mean squared error on the hidden tokens. VideoMAE V2
@@ -167,7 +167,7 @@ class MaskedPretraining(LightningModule):
             weighted["roi_masked_fraction"] = (output["hidden"], output["prior"])
         for name, (values, weights) in weighted.items():
             metric = self.means[f"{stage}_{name}"]
-            metric.update(values, weights)
+            metric.update(batch["index"], values, weights)
             self.log(f"{stage}/{name}", metric, on_epoch=True, prog_bar=name == "loss", batch_size=len(batch["video"]))
 
     def _noise(self, batch: dict, epoch: int) -> Tensor:
