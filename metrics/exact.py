@@ -56,7 +56,7 @@ class ExactMetric(Metric):
     are not stored; number them, or use the index of the sample. Integers are exact up to 2^53.
 
     The state is float64 and int64 and stays so in a model that is converted (``trainer.precision=bf16-true``); it is on
-    the metric's device, or on the CPU where the device has no float64 (Apple's MPS). It is never part of a checkpoint.
+    the model's device, or on the CPU where the device has no float64 (Apple's MPS). It is never part of a checkpoint.
     While it is computed every process holds the rows of all; pixels, features and the like do not belong in there.
 
     Args:
@@ -97,12 +97,14 @@ class ExactMetric(Metric):
         if columns.keys() != self.columns.keys():
             raise ValueError(f"{self._name}: expected the columns {list(self.columns)}, found {list(columns)}")
         length, counts = (len(index), torch.ones_like(index)) if counts is None else (int(counts.sum()), counts)
+        if counts.shape != index.shape:
+            raise ValueError(f"{self._name}: expected counts of {len(index)} samples, found {len(counts)}")
         for name, width in self.columns.items():
             shape = tuple(columns[name].shape)
             if shape != (length, width) and (shape, width) != ((length,), 1):
                 raise ValueError(f"{self._name}: column {name}: expected shape ({length}, {width}), found {shape}")
-        self.visited.append(index.to(self.home, torch.int64))
-        self.counts.append(counts.to(self.home, torch.int64))
+        self.visited.append(index.to(self.device, torch.int64))
+        self.counts.append(counts.to(self.device, torch.int64))
         rows = [self.exact(columns[name]).reshape(length, width) for name, width in self.columns.items()]
         self.rows.append(torch.cat(rows, 1))
 
@@ -120,12 +122,12 @@ class ExactMetric(Metric):
 
     def exact(self, values: Tensor) -> Tensor:
         """Bring values to where the state is, and to float64."""
-        return values.detach().to(self.home).to(torch.float64)  # one after the other: MPS cannot even convert to it
+        return values.detach().to(self.device).to(torch.float64)  # one after the other: MPS cannot even convert to it
 
     @property
-    def home(self) -> torch.device:
-        """Where the state is kept."""
-        return torch.device("cpu") if self.device.type == "mps" else self.device
+    def device(self) -> torch.device:
+        """Where the state and the result are: the model's device, or the CPU where that knows no float64."""
+        return torch.device("cpu") if super().device.type == "mps" else super().device
 
     def sync(self, *args: Any, **kwargs: Any) -> None:
         """Gather the state of all processes, also of those without a sample."""
@@ -133,15 +135,15 @@ class ExactMetric(Metric):
         nothing = (torch.int64, (0,)), (torch.int64, (0,)), (torch.float64, (0, sum(self.columns.values())))
         for name, (dtype, shape) in zip(LISTS, nothing, strict=True):
             if isinstance(getattr(self, name), list):
-                getattr(self, name).append(torch.empty(shape, dtype=dtype, device=self.home))
+                getattr(self, name).append(torch.empty(shape, dtype=dtype, device=self.device))
         super().sync(*args, **kwargs)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], exclude_state: Sequence[str] = ()) -> "ExactMetric":
         """Move with the model, but take no part in its conversion."""
         super()._apply(fn, exclude_state=[*LISTS, "expected", *exclude_state])
         for name in LISTS:
-            setattr(self, name, [state.to(self.home) for state in getattr(self, name)])
-        self.expected = self.expected.to(self.home)
+            setattr(self, name, [state.to(self.device) for state in getattr(self, name)])
+        self.expected = self.expected.to(self.device)
         return self
 
     def _require_each_once(self, visited: Tensor) -> None:

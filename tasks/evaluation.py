@@ -4,6 +4,7 @@ import logging
 from typing import Any
 
 from lightning import LightningModule
+from lightning.pytorch.utilities import CombinedLoader
 
 from metrics.exact import ExactMetric
 
@@ -45,9 +46,12 @@ class ExactEvaluation(LightningModule):
 
     def _samples_to_evaluate(self) -> int | None:
         trainer = self.trainer
-        # trainer.val_dataloaders would be those of a fit, also in a validation that follows with other data.
-        loop = trainer._evaluation_loop
-        [loader], [limit] = loop._combined_loader.flattened, loop.max_batches
+        if trainer.testing:
+            loaders, limits = trainer.test_dataloaders, trainer.num_test_batches
+        else:
+            limits = trainer.num_sanity_val_batches if trainer.sanity_checking else trainer.num_val_batches
+            loaders = trainer.val_dataloaders
+        [loader], [limit] = CombinedLoader(loaders).flattened, limits
         if limit < len(loader):
             if trainer.is_global_zero and not (trainer.sanity_checking or self._said_part):
                 stage = trainer.state.stage.dataloader_prefix

@@ -129,6 +129,7 @@ def test_a_new_evaluation_forgets_the_rows_of_an_interrupted_one() -> None:
         ({"score": torch.zeros(2)}, r"expected the columns \['score', 'label'\], found \['score'\]"),
         ({"score": torch.zeros(3), "label": torch.zeros(2, 2)}, r"score: expected shape \(2, 1\), found \(3,\)"),
         ({"score": torch.zeros(2), "label": torch.zeros(4)}, r"label: expected shape \(2, 2\), found \(4,\)"),
+        ({"counts": torch.ones(3), "score": torch.zeros(3), "label": torch.zeros(3, 2)}, "of 2 samples, found 3"),
     ],
 )
 def test_rows_that_do_not_fit_are_named(columns: dict, message: str) -> None:
@@ -142,6 +143,14 @@ def test_rows_and_samples_stay_exact_in_a_model_of_half_precision(convert: Calla
     metric.update(torch.arange(1000, 2000), *boxes(torch.arange(1000, 2000)))
     assert {state.dtype for state in metric.rows} == {torch.float64}
     assert metric.compute().item() == ranking(list(range(2000)), expected=2000).compute().item()
+
+
+def test_on_a_device_without_float64_the_state_is_on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    metric = ranking([0, 1], expected=4)
+    monkeypatch.setattr(metric, "_device", torch.device("mps"))  # as after moving the model there
+    metric.update(torch.arange(2, 4), *boxes(torch.arange(2, 4)))
+    assert metric.device == torch.device("cpu")
+    assert metric.compute() == ranking([0, 1, 2, 3], expected=4).compute()
 
 
 def test_a_checkpoint_holds_nothing_of_a_metric() -> None:

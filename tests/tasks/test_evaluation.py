@@ -118,7 +118,7 @@ def test_the_sanity_check_may_see_a_part_and_the_validation_after_it_starts_anew
 def test_a_validation_after_a_fit_expects_its_own_data(tmp_path: Path) -> None:
     task, trainer = Measured(), make_trainer(tmp_path)
     trainer.fit(task, loader(4), loader(5))
-    assert trainer.validate(task, loader(7), verbose=False) == [{"val/mean": 3.0}]
+    assert trainer.validate(task, [loader(7)], verbose=False) == [{"val/mean": 3.0}]
 
 
 def test_a_validation_that_was_interrupted_leaves_nothing_behind(tmp_path: Path) -> None:
