@@ -30,6 +30,7 @@ from core.errors import primary_process, wrong
 from core.idle import idle_options
 from core.metrics_file import MetricsFile
 from core.optim import scale_to_batch
+from core.precision import keep_exact
 from core.targets import CORE_KEYS
 
 log = logging.getLogger(__name__)
@@ -61,6 +62,7 @@ def run(cfg: DictConfig) -> float | None:
         for message in idle_options(config, typed, stored, trainer.num_devices * trainer.num_nodes):
             log.warning("warning: %s", message)
     datamodule = build(config["datamodule"], "datamodule")
+    keep_exact(trainer, getattr(datamodule, "exact", ()))
     model = make_model(config, checkpoint)
     task = make_task(config, model, datamodule, trainer)
     flops = report.forward_flops(model)

@@ -100,6 +100,7 @@ class Videos(LightningDataModule):
     provides = ("video", "mean", "std", "name", "frames", "index", "label", "boxes", "box_scores", "box_count")
     paths: ClassVar = {"root": ("sample",), "list_file": ()}
     paths_in_root: ClassVar = {"regions": ("auto",)}
+    exact = ("boxes", "box_scores")
     title = "real footage"
     expects = "folder of videos"
     remedy = "any videos will do"

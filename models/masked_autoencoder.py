@@ -199,7 +199,7 @@ class MaskedAutoencoder(nn.Module):
         Args:
             video: (B, 3, T, H, W), normalised.
             regions: Candidate regions; taken so that all masked autoencoders are called alike, and not used here.
-            noise: (B, ``noise_size``) uniform in (0, 1), which decides the masks; None draws it.
+            noise: (B, ``noise_size``) float32, uniform in (0, 1), which decides the masks; None draws it.
             encoder_mask: (B, N) bool, True = hidden from the encoder; None makes it from ``noise``.
             decoder_mask: (B, N) bool, True = not decoded; None makes it from ``noise`` or, without a mask for the
                 decoder, decodes exactly what is hidden.
@@ -265,7 +265,7 @@ class MaskedAutoencoder(nn.Module):
     def draw_noise(self, video: Tensor, noise: Tensor | None) -> Tensor:
         """Draw the noise (B, ``noise_size``) that masks are made of, or take the one given if its shape is right."""
         if noise is None:
-            return torch.rand(len(video), self.noise_size, device=video.device)
+            return torch.rand(len(video), self.noise_size, device=video.device, dtype=torch.float32)
         if tuple(noise.shape) != (len(video), self.noise_size):
             raise ValueError(f"noise: expected shape {(len(video), self.noise_size)}, found {tuple(noise.shape)}")
         return noise

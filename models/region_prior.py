@@ -110,7 +110,7 @@ def region_prior(
     # One more row of padding, so that there is something to take the maximum of when no frame has a box.
     boxes, scores = F.pad(regions.boxes.float(), (0, 0, 0, 1)), F.pad(regions.scores.float(), (0, 1))
     valid = torch.arange(scores.shape[2], device=scores.device) < regions.count.unsqueeze(-1)
-    weight = torch.where(valid, scores if soft else 1.0, 0.0)
+    weight = torch.where(valid, scores if soft else torch.ones_like(scores), 0.0)
     inside = _inside_geometric if mode == "geometric" else _inside_upstream
     covered = inside(inflate_boxes(boxes, inflation), grid, image_size)  # (B, frames, R, H', W')
     marked = (covered * weight[..., None, None]).amax(2)  # (B, frames, H', W')
@@ -118,7 +118,7 @@ def region_prior(
 
     if fallback == "centre":
         height, width = image_size
-        half = torch.tensor((width / 4, height / 4, width * 3 / 4, height * 3 / 4), device=marked.device)
+        half = boxes.new_tensor((width / 4, height / 4, width * 3 / 4, height * 3 / 4))
         without = (regions.count == 0).all(1)
         marked = torch.where(without[:, None, None, None], inside(half, grid, image_size).float(), marked)
     return marked.reshape(batch_size, slices * rows * columns)
@@ -127,8 +127,9 @@ def region_prior(
 def _inside_geometric(boxes: Tensor, grid: tuple[int, int, int], image_size: tuple[int, int]) -> Tensor:
     """Tell which patches have their centre in boxes (..., 4) of the frame: bool (..., H', W')."""
     (height, width), (_, rows, columns) = image_size, grid
-    y = (torch.arange(rows, device=boxes.device) + 0.5) * (height / rows)
-    x = (torch.arange(columns, device=boxes.device) + 0.5) * (width / columns)
+    # The type is named, because a trainer of low precision makes its own the default.
+    y = (torch.arange(rows, device=boxes.device, dtype=boxes.dtype) + 0.5) * (height / rows)
+    x = (torch.arange(columns, device=boxes.device, dtype=boxes.dtype) + 0.5) * (width / columns)
     x1, y1, x2, y2 = boxes.unsqueeze(-1).unbind(-2)
     in_rows = (y >= y1 - EDGE_SLACK) & (y <= y2 + EDGE_SLACK)
     in_columns = (x >= x1 - EDGE_SLACK) & (x <= x2 + EDGE_SLACK)

@@ -168,3 +168,24 @@ def test_wandb_works_offline_without_an_account(tmp_path: Path, monkeypatch: pyt
     wandb.finish()
     assert list(tmp_path.glob("wandb/offline-run-*"))
     assert (tmp_path / "metrics.csv").exists()
+
+
+def test_what_a_datamodule_calls_exact_reaches_the_task_unrounded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from datamodules.toy_clips import Clips
+    from tasks.toy_task import Restoration
+
+    seen, step = set(), Restoration.training_step
+
+    def watched(self: Restoration, batch: dict, batch_idx: int) -> torch.Tensor:
+        seen.add(batch["video"].dtype)
+        return step(self, batch | {"video": batch["video"].bfloat16()}, batch_idx)
+
+    monkeypatch.setattr(Restoration, "training_step", watched)
+    low = ("trainer.precision=bf16-true", "trainer.limit_train_batches=1", "trainer.limit_val_batches=0")
+    for exact, dtype in (((), torch.bfloat16), (("video",), torch.float32)):
+        monkeypatch.setattr(Clips, "exact", exact, raising=False)
+        run(toy_config(tmp_path / str(len(exact)), "trainer.max_epochs=1", *low, "callbacks=none", "monitor=null"))
+        assert seen == {dtype}
+        seen.clear()

@@ -47,6 +47,27 @@ def test_a_centre_on_the_edge_is_inside_and_one_beyond_is_not() -> None:
     assert places(mark(regions([(8.01, 8.0, 20.0, 24.0, 1.0)], [], [], []))[0]) == []
 
 
+@pytest.mark.parametrize("mode", ["geometric", "upstream"])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_the_prior_is_the_same_where_the_default_type_is_a_short_one(mode: str, dtype: torch.dtype) -> None:
+    generator = torch.Generator().manual_seed(0)
+    corners = torch.rand(8, 4, 3, 2, generator=generator) * 224
+    boxes = torch.cat((corners, corners + torch.rand(8, 4, 3, 2, generator=generator) * 60), -1)
+    found = Regions(
+        boxes, torch.rand(8, 4, 3, generator=generator), torch.tensor([0, 1, 2, 3] * 2).unsqueeze(1).expand(8, 4)
+    )
+    options = {"grid": (2, 32, 32), "image_size": (224, 224), "mode": mode, "soft": True}
+    expected = region_prior(found, **options)
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)  # as in the steps of trainer.precision=bf16-true
+    try:
+        prior = region_prior(found, **options)
+    finally:
+        torch.set_default_dtype(before)
+    assert prior.dtype == torch.float32
+    assert torch.equal(prior, expected)
+
+
 def test_boxes_are_inflated_about_their_centre_before_marking() -> None:
     assert places(mark(regions([(17.0, 17.0, 31.0, 31.0, 1.0)], [], [], []), inflation=3.0)[0]) == [
         [row, column] for row in range(3) for column in range(3)
