@@ -8,7 +8,6 @@ machine disturbs less. A backend that is not exact on a file is not measured the
 
 import argparse
 import random
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -22,8 +21,6 @@ import numpy as np
 from PIL import Image
 from rich.console import Console
 from rich.table import Table
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the packages lie beside this folder
 
 from datamodules.errors import MissingBackendError
 from datamodules.reading import VideoFacts, open_video, probe
