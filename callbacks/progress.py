@@ -36,18 +36,27 @@ class Progress(RichProgressBar):
         super().on_train_epoch_start(trainer, pl_module)
         self._started = perf_counter()
 
+    def _get_train_description(self, current_epoch: int) -> str:
+        """Count epochs from one, as lines and pictures do; Lightning's bar counts from zero."""
+        return f"Epoch {epoch_of(self.trainer)}".ljust(len(self.validation_description))
+
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         super().on_train_epoch_end(trainer, pl_module)
         if self.is_enabled or not trainer.is_global_zero:
             return
-        last = trainer.max_epochs if trainer.max_epochs and trainer.max_epochs > 0 else "?"
         shown = {name: value for name, value in self.get_metrics(trainer, pl_module).items() if name != "v_num"}
         speed = trainer.callback_metrics.get("perf/clips_per_s")
         parts = [
-            f"epoch {trainer.current_epoch + 1}/{last}",
+            f"epoch {epoch_of(trainer)}",
             f"step {trainer.global_step}",
             *(f"{name} {value:.4g}" for name, value in shown.items() if isinstance(value, int | float)),
             *([f"{speed:.3g} clips/s"] if speed is not None else []),
             f"{perf_counter() - self._started:.1f} s",
         ]
         log.info("%s", "  ".join(parts))
+
+
+def epoch_of(trainer: Trainer) -> str:
+    """Spell the number of the running epoch, and how many there will be: ``3/20``."""
+    last = trainer.max_epochs if trainer.max_epochs and trainer.max_epochs > 0 else "?"
+    return f"{trainer.current_epoch + 1}/{last}"

@@ -1,6 +1,7 @@
 """One job: config in, monitored value out."""
 
 import logging
+import re
 import time
 import warnings
 from pathlib import Path
@@ -33,6 +34,12 @@ from core.optim import scale_to_batch
 from core.precision import keep_exact
 from core.targets import CORE_KEYS
 
+# Advertisement, devices that are neither there nor used, what will be reported when it is done or is seen anyway.
+_NO_NEWS = re.compile(
+    r"Tip:|^GPU available: False|^TPU available: False|^Loading `train_dataloader` to|^Restoring states from"
+    r"|stopped: `max_epochs=\d+` reached"
+)
+
 log = logging.getLogger(__name__)
 
 
@@ -45,13 +52,13 @@ def run(cfg: DictConfig) -> float | None:
     """
     config, typed, started = OmegaConf.to_container(cfg, resolve=True), typed_overrides(), time.time()
     screen = report.console() if primary_process() else None
-    quiet_lightning()
+    quiet_lightning(config["mode"])
     if screen:
         report.show_config(config, screen)
     if config["mode"] == "check":
         return check_data(config)
     checkpoint = resolve_checkpoint(config["ckpt_path"], config["paths"]["run"], config["mode"])
-    if config["ckpt_path"] is not None:
+    if config["ckpt_path"] not in (None, str(checkpoint)):
         log.info("ckpt_path=%s: %s", config["ckpt_path"], checkpoint or "none in the run folder yet, starting fresh")
     seed_everything(config["seed"], workers=True, verbose=False)
     trainer = make_trainer(config)
@@ -85,18 +92,20 @@ def typed_overrides() -> list[str]:
     return list(HydraConfig.get().overrides.task) if HydraConfig.initialized() else []
 
 
-def quiet_lightning() -> None:
-    """Let every message appear once, and without advertisement."""
+def quiet_lightning(mode: str) -> None:
+    """Let every message appear once, and only those that say something."""
     if logging.getLogger().hasHandlers():  # Hydra's; Lightning's own would print everything a second time
         for name in ("lightning", "lightning.pytorch", "lightning.fabric"):
             logging.getLogger(name).handlers.clear()
             logging.getLogger(name).propagate = True
-    logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(_is_no_advertisement)
+    logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(_is_news)
     warnings.filterwarnings("ignore", message=".*treespec.*is deprecated")  # of Lightning to itself
+    if mode != "fit":  # no further checkpoint will be written
+        warnings.filterwarnings("ignore", message="The dirpath has changed")
 
 
-def _is_no_advertisement(record: logging.LogRecord) -> bool:
-    return "Tip:" not in record.getMessage()
+def _is_news(record: logging.LogRecord) -> bool:
+    return not _NO_NEWS.search(record.getMessage())
 
 
 def make_trainer(config: dict[str, Any]) -> Trainer:

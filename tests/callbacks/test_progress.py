@@ -47,11 +47,13 @@ def test_without_a_terminal_each_epoch_is_one_plain_line(
 
 
 def test_in_a_terminal_there_is_a_bar_and_no_lines(
-    tmp_path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    tmp_path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     caplog.set_level(logging.INFO, logger="callbacks.progress")
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
     callback = Progress()
     fit(tmp_path, callback)
     assert callback.progress is not None
+    drawn = capsys.readouterr().out
+    assert "Epoch 1/2" in drawn and "Epoch 2/2" in drawn and "Epoch 0" not in drawn
     assert not [record for record in caplog.records if record.name == "callbacks.progress"]

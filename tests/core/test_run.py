@@ -4,6 +4,7 @@ import csv
 import logging
 import os
 import re
+import warnings
 from pathlib import Path
 
 import pytest
@@ -189,3 +190,22 @@ def test_what_a_datamodule_calls_exact_reaches_the_task_unrounded(
         run(toy_config(tmp_path / str(len(exact)), "trainer.max_epochs=1", *low, "callbacks=none", "monitor=null"))
         assert seen == {dtype}
         seen.clear()
+
+
+def test_lightning_says_what_is_news_and_nothing_else(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO):
+        run(toy_config(tmp_path / "a", "trainer.max_epochs=1"))
+    said = [record.getMessage() for record in caplog.records if record.name.startswith("lightning")]
+    assert [text for text in said if not torch.cuda.is_available() or "GPU" not in text] == []
+    caplog.clear()
+    best = tmp_path / "a" / "checkpoints" / "best.ckpt"
+    with caplog.at_level(logging.INFO), warnings.catch_warnings():
+        warnings.filterwarnings("error", message="The dirpath has changed")
+        run(toy_config(tmp_path / "c", "mode=test", f"ckpt_path={best}"))
+    assert [text for text in caplog.messages if str(best) in text] == [
+        f"Loaded model weights from the checkpoint at {best}"
+    ]
+    caplog.clear()
+    with caplog.at_level(logging.INFO):
+        run(toy_config(tmp_path / "b", "trainer.max_epochs=2", "trainer.max_steps=3"))
+    assert "`Trainer.fit` stopped: `max_steps=3` reached." in caplog.messages
