@@ -14,8 +14,9 @@ def job(cfg) -> float | None:
 
 def main(cfg) -> float | None:
     from core.launch import launch
+    from core.sweep import errors_of_a_job
 
-    with readable(everybody=True):
+    with errors_of_a_job():
         return launch(job, cfg)
 
 
@@ -30,4 +31,7 @@ if __name__ == "__main__":
         sys.argv[1:] = prepare(sys.argv[1:])
         import hydra
 
-        hydra.main(version_base="1.3", config_path="conf", config_name="train")(main)()
+        from core.sweep import last_word
+
+        with last_word():
+            hydra.main(version_base="1.3", config_path="conf", config_name="train")(main)()

@@ -19,7 +19,17 @@ from core.hints import spell
 from core.overrides import check_choices, composed, jobs, parse
 from core.requirements import check_requirements, hint_of
 from core.signature import locate, signature, source
-from core.targets import CORE_KEYS, RESERVED, SUPPLIED, TOP_LEVEL, TRUSTED, check_values, unknown_parameter, untrusted
+from core.targets import (
+    CORE_KEYS,
+    RESERVED,
+    SUPPLIED,
+    TOP_LEVEL,
+    TRUSTED,
+    check_values,
+    settings,
+    unknown_parameter,
+    untrusted,
+)
 
 PLAIN = {
     "name": str,
@@ -79,6 +89,7 @@ def check_config(cfg: DictConfig, typed: Collection[str] = ()) -> None:
         check_values("", {key: config[key]} if key in config else {}, {key: hint})
     _check_seed(config.get("seed"))
     _check_run_id(config.get("run_id"))
+    _check_resume(config)
     check_task_has_mode(config)
     for part in BUILT:
         node = config.get(part)
@@ -140,6 +151,15 @@ def _check_run_id(run_id: Any) -> None:
 def _check_seed(seed: int | None) -> None:
     if seed is not None and not 0 <= seed <= LARGEST_SEED:
         raise wrong("seed", seed, f"expected a whole number from 0 to {LARGEST_SEED}")
+
+
+def _check_resume(config: dict[str, Any]) -> None:
+    override = (config.get("resume") or {}).get("override", [])
+    check_values("resume", {"override": override}, {"override": list[str]})
+    possible = settings(config)
+    for key in override:
+        if key not in possible:
+            raise wrong("resume.override", key, "not a setting of the optimizer or the schedule", possible)
 
 
 def _check_monitor(monitor: Any) -> None:

@@ -76,6 +76,19 @@ def is_worded(error: BaseException) -> bool:
     return package in PROJECT and origin.tb_frame.f_code.co_code[origin.tb_lasti] == dis.opmap["RAISE_VARARGS"]
 
 
+def is_for_users(error: BaseException) -> bool:
+    """Whether the message of ``error`` is enough on the screen; ``HYDRA_FULL_ERROR=1`` asks for more."""
+    return (is_message(error) or is_worded(error)) and os.environ.get("HYDRA_FULL_ERROR") != "1"
+
+
+def keep(error: BaseException) -> None:
+    """Write ``error`` with its traceback into the job's log file, and not on the screen."""
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, logging.FileHandler):
+            trace = (type(error), error, error.__traceback__)
+            handler.emit(log.makeRecord(log.name, logging.ERROR, "", 0, str(error), (), trace))
+
+
 def primary_process() -> bool:
     """Whether this process speaks for the job, by the variables of torchrun, SLURM and Lightning."""
     ranks = (os.environ.get(name, "0") for name in ("RANK", "SLURM_PROCID", "LOCAL_RANK", "NODE_RANK"))
@@ -94,12 +107,9 @@ def readable(everybody: bool = False) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if not (is_message(error) or is_worded(error)) or os.environ.get("HYDRA_FULL_ERROR") == "1":
+        if not is_for_users(error):
             raise
-        for handler in logging.getLogger().handlers:
-            if isinstance(handler, logging.FileHandler):
-                record = log.makeRecord(log.name, logging.ERROR, "", 0, str(error), (), sys.exc_info())
-                handler.emit(record)
+        keep(error)
         if everybody or primary_process():
             print(error, file=sys.stderr)
         sys.exit(1)

@@ -37,7 +37,13 @@ def idle_options(
     found += _beside_others(config, values)
     if checkpoint is not None and config["mode"] == "fit":
         found += _on_resume(config, checkpoint)
+    elif _overridden(config):
+        found.append(f"resume.override=[{','.join(_overridden(config))}] has no effect: no training is continued")
     return found
+
+
+def _overridden(config: dict[str, Any]) -> list[str]:
+    return (config.get("resume") or {}).get("override") or []
 
 
 def _split(override: str) -> tuple[str, str]:
@@ -92,14 +98,24 @@ def _in_this_trainer(config: dict[str, Any], values: dict[str, str], devices: in
 
 
 def _on_resume(config: dict[str, Any], checkpoint: dict[str, Any]) -> Iterator[str]:
-    stored = checkpoint["config"]
-    before = stored.get("optim") or {}
-    for name, value in (config.get("optim") or {}).items():
-        if not name.startswith("_") and value != before.get(name):
+    stored, taken = checkpoint["config"], _overridden(config)
+    for group in ONLY_FIT_GROUPS:
+        before, now = stored.get(group) or {}, config.get(group) or {}
+        if now.get("_target_") != before.get("_target_"):
             yield (
-                f"optim.{name}={value} has no effect: the optimizer continues with the stored {before.get(name)}; "
-                "to begin with new settings give the file as model.pretrained in a new run"
+                f"{group}._target_={now.get('_target_')} has no effect: the run continues with the stored "
+                f"{before.get('_target_')}; to begin with another give the file as model.pretrained in a new run"
             )
+            continue
+        for name, value in now.items():
+            key, is_new = f"{group}.{name}", value != before.get(name)
+            if is_new and key not in taken:
+                yield (
+                    f"{key}={value} has no effect: the run continues with the stored {before.get(name)}; "
+                    f"resume.override=[{key}] takes the new one"
+                )
+            if key in taken and not is_new:
+                yield f"resume.override=[{key}] has no effect: the stored value is {value} as well"
     if config["seed"] != stored.get("seed", config["seed"]):
         yield f"seed={config['seed']} has no effect on the random streams: those of seed={stored['seed']} continue"
     trainer = config["trainer"]

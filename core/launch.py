@@ -8,7 +8,8 @@ its parent composed.
 import logging
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
@@ -39,8 +40,10 @@ def launch(run: Callable[[DictConfig], float | None], cfg: DictConfig) -> float 
         What ``run`` returns: the value that a sweeper compares.
     """
     from core.check import check_config
+    from core.sweep import check_direction
 
     check_config(cfg)
+    check_direction(cfg.get("monitor"))
     frozen = OmegaConf.create(OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True))
     path = config_file(frozen)
     if primary_process():
@@ -52,7 +55,8 @@ def launch(run: Callable[[DictConfig], float | None], cfg: DictConfig) -> float 
     before = {key: os.environ.get(key) for key in RANK_VARIABLES}
     os.environ[CONFIG_VARIABLE] = str(path)
     try:
-        return run(frozen)
+        with _ranks_run_the_script():
+            return run(frozen)
     finally:
         _leave(before)
 
@@ -63,6 +67,21 @@ def config_file(cfg: DictConfig) -> Path:
     if cfg.mode != "fit" and path.exists():
         return path.with_name(f"config_{cfg.mode}.yaml")
     return path
+
+
+@contextmanager
+def _ranks_run_the_script() -> Iterator[None]:
+    """Let Lightning start ranks as ``python train.py``, also from the worker process of a launcher.
+
+    Lightning repeats the command of the main module. In a worker of joblib that is ``python -m <joblib's own>``.
+    """
+    main = sys.modules["__main__"]
+    before = main.__spec__
+    main.__spec__ = None
+    try:
+        yield
+    finally:
+        main.__spec__ = before
 
 
 def _leave(before: dict[str, str | None]) -> None:

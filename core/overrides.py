@@ -6,8 +6,10 @@ from itertools import chain
 from typing import Any
 
 from hydra import compose, initialize_config_dir
+from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Glob, IntervalSweep, Override, OverrideType, RangeSweep
+from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -19,6 +21,8 @@ from core.targets import RESERVED, SUPPLIED, TOP_LEVEL
 from core.zoo import CONF, choices, groups
 
 ROOT_CONFIG = "train"
+SWEEPER, LAUNCHER = "hydra/sweeper", "hydra/launcher"
+EXTRAS = {"optuna": "sweeps", "joblib": "sweeps", "submitit_slurm": "slurm", "submitit_local": "slurm"}
 
 
 def parse(overrides: list[str]) -> list[Override]:
@@ -60,6 +64,11 @@ def jobs(parsed: list[Override], multirun: bool) -> Iterator[list[str]]:
     if sweeps and not multirun:
         key, _, value = sweeps[0].input_line.partition("=")
         raise wrong(key, value, f"several values make a sweep, which needs -m; a list is written {key}=[{value}]")
+    if all(override.key_or_group != SWEEPER for override in parsed):
+        for sweep in sweeps:
+            if isinstance(sweep.value(), IntervalSweep):
+                key, _, value = sweep.input_line.partition("=")
+                raise wrong(key, value, f"an interval is searched, which needs {SWEEPER}=optuna")
     values = [[f"{sweep.get_key_element()}={value}" for value in _values(sweep)] for sweep in sweeps]
     first = [options[0] for options in values if options]
     yield fixed + first
@@ -93,6 +102,8 @@ def check_choices(parsed: list[Override]) -> None:
     known = groups()
     for override in parsed:
         group = override.key_or_group
+        if group in (SWEEPER, LAUNCHER):
+            _check_plugin(group, override.value())
         if group not in known or override.type is OverrideType.DEL:
             continue
         value = override.value()
@@ -102,6 +113,16 @@ def check_choices(parsed: list[Override]) -> None:
                 raise wrong(group, None, "to switch it off choose none", names, f"{group}=none")
             if not isinstance(name, str) or name not in names:
                 raise wrong(group, name, "no such config", names)
+
+
+def _check_plugin(group: str, name: str) -> None:
+    """Refuse a sweeper or launcher that is not installed, and say how it is had."""
+    Plugins.instance()  # makes those that are installed known
+    files = ConfigStore.instance().list(group)
+    installed = [file.removesuffix(".yaml") for file in files if file.endswith(".yaml")]
+    if name not in installed:
+        problem = f"is not installed: pip install -e '.[{EXTRAS[name]}]'" if name in EXTRAS else "no such choice"
+        raise wrong(group, name, problem, installed)
 
 
 def composed(overrides: list[str]) -> DictConfig:

@@ -25,13 +25,15 @@ from torch import nn
 from core import report
 from core.build import build, find
 from core.check_data import check_data
-from core.checkpoint import read_checkpoint, resolve_checkpoint
+from core.checkpoint import read_unverified, resolve_checkpoint
 from core.checkpoint_io import CheckpointFiles, ConfigInCheckpoint, probe_folders
 from core.errors import primary_process, wrong
 from core.idle import idle_options
 from core.metrics_file import MetricsFile
+from core.one_config import OneConfig
 from core.optim import scale_to_batch
 from core.precision import keep_exact
+from core.resume import Resume, continued
 from core.targets import CORE_KEYS
 
 # Advertisement, devices that are neither there nor used, what will be reported when it is done or is seen anyway.
@@ -61,12 +63,13 @@ def run(cfg: DictConfig) -> float | None:
     if config["ckpt_path"] not in (None, str(checkpoint)):
         log.info("ckpt_path=%s: %s", config["ckpt_path"], checkpoint or "none in the run folder yet, starting fresh")
     seed_everything(config["seed"], workers=True, verbose=False)
+    stored = read_unverified(checkpoint) if checkpoint else None  # its sum was compared when it was chosen
+    asked, config = config, continued(config, stored)
     trainer = make_trainer(config)
     if trainer.is_global_zero:
         if config["mode"] == "fit":
             probe_folders(trainer, config["paths"]["run"])
-        stored = read_checkpoint(checkpoint) if checkpoint else None
-        for message in idle_options(config, typed, stored, trainer.num_devices * trainer.num_nodes):
+        for message in idle_options(asked, typed, stored, trainer.num_devices * trainer.num_nodes):
             log.warning("warning: %s", message)
     datamodule = build(config["datamodule"], "datamodule")
     keep_exact(trainer, getattr(datamodule, "exact", ()))
@@ -119,7 +122,7 @@ def make_trainer(config: dict[str, Any]) -> Trainer:
     if not loggers:
         off += (LearningRateMonitor,)  # it refuses to work without a logger
     callbacks = [callback for callback in callbacks if not isinstance(callback, off)]
-    callbacks.append(ConfigInCheckpoint(config))
+    callbacks += [OneConfig(config), Resume(config["resume"]["override"]), ConfigInCheckpoint(config)]
     plugins = [CheckpointFiles(), *make_plugins(config["trainer"].get("plugins") or [])]
     trainer = build(config["trainer"], "trainer", callbacks=callbacks, logger=loggers or False, plugins=plugins)
     for logger in trainer.loggers:

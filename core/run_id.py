@@ -1,7 +1,6 @@
 """The name of a run: of its folder, and of what a continued run continues. Configs say ``${run_id:}``."""
 
 import os
-from functools import cache
 from time import strftime
 
 from omegaconf import OmegaConf
@@ -11,16 +10,20 @@ from core.errors import ConfigError
 _SHELLS = (None, "bash", "sh", "zsh", "interactive")  # SLURM's job names of an allocation that a person types into
 
 
-@cache
 def run_id() -> str:
     """Name of the run folder, the same for all ranks of a job and after each requeue of a batch job.
 
     ``RUN_ID`` if set; else the job id under SLURM, with the step where many runs share one interactive allocation; else
-    torchrun's ``--rdzv-id``; else the time.
+    torchrun's ``--rdzv-id``; else the time. Processes that this one starts, such as the jobs of a sweep, find the name
+    in ``RUN_ID``: by their own clock or job id they would take another folder.
 
     Raises:
         ConfigError: When several processes were started by somebody else and nothing gives them a common name.
     """
+    return os.environ.setdefault("RUN_ID", _name())
+
+
+def _name() -> str:
     variables = os.environ
     job, step = variables.get("SLURM_JOB_ID"), variables.get("SLURM_STEP_ID")
     if variables.get("RUN_ID"):

@@ -19,11 +19,18 @@ TRUSTED = (
 )
 TOP_LEVEL = (
     *("name", "mode", "seed", "run_id", "ckpt_path", "compile", "monitor", "next", "paths"),
-    *("task", "datamodule", "model", "optim", "scheduler", "trainer", "callbacks", "logger"),
+    *("task", "datamodule", "model", "optim", "scheduler", "trainer", "callbacks", "logger", "resume"),
 )
 RESERVED = {"_target_", "_partial_", "_args_", "_convert_", "_recursive_"}  # keys with which Hydra builds
 SUPPLIED = {"task": ("model", "optimizer", "scheduler"), "trainer": ("callbacks", "logger")}  # by core/run.py
 CORE_KEYS = {"model": ("pretrained",), "optim": ("reference_batch",)}  # taken out by core/run.py
+
+
+def settings(config: Mapping[str, Any]) -> list[str]:
+    """Keys of the optimizer and the schedule that a continued run may change (``resume.override``)."""
+    groups = {group: config.get(group) or {} for group in ("optim", "scheduler")}
+    hidden = RESERVED | {*CORE_KEYS["optim"]}
+    return [f"{group}.{name}" for group, node in groups.items() for name in node if name not in hidden]
 
 
 def targets(node: Any, key: str) -> Iterator[tuple[str, str]]:

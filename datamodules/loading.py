@@ -1,5 +1,6 @@
 """Order of samples and position in an epoch, as functions of what a checkpoint stores."""
 
+import multiprocessing
 import signal
 from collections.abc import Iterator
 from typing import Any
@@ -84,6 +85,15 @@ def leave_interrupts_to_the_main_process(worker: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
+def start_of_workers() -> str | None:
+    """How loader workers are started: None for the usual way.
+
+    In a process of joblib, which runs a job of a sweep, the usual way is joblib's own, and that starts nothing else.
+    """
+    possible = multiprocessing.get_all_start_methods()
+    return None if multiprocessing.get_start_method() in possible else possible[0]
+
+
 class ResumableLoader(DataLoader):
     """A loader whose position is saved with the checkpoint; Lightning calls the two state methods.
 
@@ -99,7 +109,7 @@ class ResumableLoader(DataLoader):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **{"generator": torch.Generator().manual_seed(0)} | kwargs)
         self._visited = {"epoch": 0, "position": 0}
-        self._resume = dict(self._visited)
+        self._resume: dict[str, int] = dict(self._visited)
 
     def __iter__(self) -> Iterator[Any]:
         # This is a generator, so that nothing happens before the first batch is asked for: Lightning makes the
@@ -109,6 +119,8 @@ class ResumableLoader(DataLoader):
             return
         epoch, resume = self.sampler.epoch, self._resume
         self.sampler.position = resume["position"] if resume["epoch"] == epoch else 0
+        if self.sampler.position:
+            self._require_same_order(resume)
         self._resume = {"epoch": epoch, "position": 0}
         self._visited = {"epoch": epoch, "position": self.sampler.position}
         for batch in super().__iter__():
@@ -116,9 +128,38 @@ class ResumableLoader(DataLoader):
             yield batch
 
     def state_dict(self) -> dict[str, int]:
-        """The epoch, and how many samples of its order all ranks together have visited."""
-        return dict(self._visited)
+        """The epoch, how many samples of its order all ranks together have visited, and what the order depends on."""
+        return self._visited | self._order()
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Continue at a stored position, if the next iteration is one of the same epoch."""
-        self._visited, self._resume = dict(state), dict(state)
+        """Continue at a stored position, if the next iteration is one of the same epoch.
+
+        Raises:
+            ValueError: When all ranks together take another number of samples per batch than at that time.
+        """
+        order = self._order()
+        if order and state.get("batch", order["batch"]) != order["batch"]:
+            raise ValueError(
+                f"datamodule.batch_size={self.batch_size} x {self.sampler.world_size} processes: batches of "
+                f"{order['batch']} samples, and the run that is continued has batches of {state['batch']}, by which its "
+                f"steps and its schedule are counted; choose batch size and devices whose product is {state['batch']}, "
+                "or begin a new run from its weights (model.pretrained)"
+            )
+        self._visited = {name: state[name] for name in ("epoch", "position")}
+        self._resume = dict(state)
+
+    def _order(self) -> dict[str, int]:
+        """What decides which samples a position leaves out; nothing with a sampler of Lightning's."""
+        if not isinstance(self.sampler, ShardedShuffle):
+            return {}
+        sampler = self.sampler
+        return {"batch": self.batch_size * sampler.world_size, "length": sampler.length, "seed": sampler.seed}
+
+    def _require_same_order(self, stored: dict[str, int]) -> None:
+        order = self._order()
+        for name, what in (("length", "samples in an epoch"), ("seed", "as seed of their order")):
+            if stored.get(name, order[name]) != order[name]:
+                raise ValueError(
+                    f"the run that is continued was cut within an epoch, with {stored[name]} {what}, and this one has "
+                    f"{order[name]}: what is left of the epoch is unknown; continue with the data and seed it had"
+                )

@@ -27,7 +27,14 @@ from datamodules.clips import Clips, Sampling, Source, UnreadableSource, collate
 from datamodules.errors import PathNotFoundError, VideoReadError
 from datamodules.frame_indices import CLOCK_SLACK_S
 from datamodules.listing import Listed, find_videos, read_list
-from datamodules.loading import ResumableLoader, Shard, ShardedShuffle, leave_interrupts_to_the_main_process, seeded
+from datamodules.loading import (
+    ResumableLoader,
+    Shard,
+    ShardedShuffle,
+    leave_interrupts_to_the_main_process,
+    seeded,
+    start_of_workers,
+)
 from datamodules.normalization import normalize, statistics
 from datamodules.quarantine import BAD_SAMPLES_FILE, Quarantine, ReplacingClips, max_bad, unreadable
 from datamodules.reading import VideoFacts, describe_routes
@@ -421,6 +428,7 @@ class Videos(LightningDataModule):
             "persistent_workers": workers > 0,
             "collate_fn": collate_clips,
             "worker_init_fn": leave_interrupts_to_the_main_process,
+            "multiprocessing_context": start_of_workers() if workers else None,
             "pin_memory": torch.cuda.is_available(),
         }
 

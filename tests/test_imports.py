@@ -37,6 +37,7 @@ BEFORE_A_JOB = (
     "cli",
     "launch",
     "run_id",
+    "sweep",
 )
 FILES = [path.relative_to(REPOSITORY) for name in ALLOWED for path in sorted((REPOSITORY / name).rglob("*.py"))]
 

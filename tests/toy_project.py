@@ -43,12 +43,16 @@ def make_project(folder: Path) -> Path:
 def run_python(
     project: Path, *arguments: str, timeout: int = 300, **variables: str
 ) -> subprocess.CompletedProcess[str]:
-    """Run Python in a project, without the variables with which an outer job would speak to it."""
+    """Run Python in a project and wait for it."""
+    command, environment = [sys.executable, *arguments], isolated(project, **variables)
+    return subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True, timeout=timeout)
+
+
+def isolated(project: Path, **variables: str) -> dict[str, str]:
+    """Environment of a process in a project, without the variables with which an outer job would speak to it."""
     private = ("VIDZOO_", "SLURM_", "RUN_ID", "RANK", "LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_", "PL_")
     environment = {name: value for name, value in os.environ.items() if not name.startswith(private)}
-    environment |= {"PYTHONPATH": str(project), "CUDA_VISIBLE_DEVICES": "", **variables}
-    command = [sys.executable, *arguments]
-    return subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True, timeout=timeout)
+    return environment | {"PYTHONPATH": str(project), "CUDA_VISIBLE_DEVICES": "", **variables}
 
 
 def run_script(project: Path, script: str, *arguments: str, **variables: str) -> object:
