@@ -22,7 +22,7 @@ def config_hash(config: dict[str, Any]) -> str:
 
 
 class OneConfig(Callback):
-    """Write the hash of this rank's config into ``ranks.jsonl`` of the run folder, and compare it with the first rank's.
+    """Write the hash of this rank's config into ``ranks.jsonl`` in the run folder; compare it with the first rank's.
 
     A line per rank and start: ``rank``, ``world_size``, ``config`` (``config_hash``), ``mode``, ``host``, ``process``.
 

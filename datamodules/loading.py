@@ -141,8 +141,8 @@ class ResumableLoader(DataLoader):
         if order and state.get("batch", order["batch"]) != order["batch"]:
             raise ValueError(
                 f"datamodule.batch_size={self.batch_size} x {self.sampler.world_size} processes: batches of "
-                f"{order['batch']} samples, and the run that is continued has batches of {state['batch']}, by which its "
-                f"steps and its schedule are counted; choose batch size and devices whose product is {state['batch']}, "
+                f"{order['batch']} samples, and the run that is continued has batches of {state['batch']}, by which "
+                f"its steps and schedule are counted; choose batch size and devices whose product is {state['batch']}, "
                 "or begin a new run from its weights (model.pretrained)"
             )
         self._visited = {name: state[name] for name in ("epoch", "position")}

@@ -4,6 +4,8 @@ import pytest
 
 from core.idle import idle_options
 
+ADAM = {"_target_": "torch.optim.AdamW", "lr": 0.1, "betas": [0.9, 0.999]}
+
 
 def config(mode: str = "fit", **changes) -> dict:
     base = {
@@ -11,7 +13,7 @@ def config(mode: str = "fit", **changes) -> dict:
         "seed": 0,
         "ckpt_path": None,
         "model": {"pretrained": None},
-        "optim": {"_target_": "torch.optim.AdamW", "lr": 0.1, "betas": [0.9, 0.999]},
+        "optim": ADAM,
         "monitor": {"metric": "val/loss", "mode": "min"},
         "trainer": {"max_epochs": 4, "max_steps": -1},
     }
@@ -25,6 +27,8 @@ def checkpoint(**changes) -> dict:
 def test_a_plain_training_has_nothing_to_say() -> None:
     assert idle_options(config(), ["task=toy", "optim.lr=0.1", "trainer.max_epochs=4"], None, 1) == []
     assert idle_options(config(ckpt_path="last"), ["ckpt_path=last"], checkpoint(), 1) == []
+    taken = config(optim=ADAM | {"lr": 0.2}, resume={"override": ["optim.lr"]})
+    assert idle_options(taken, ["optim.lr=0.2"], checkpoint(), 1) == []
 
 
 @pytest.mark.parametrize("mode", ["validate", "test", "predict"])
@@ -44,7 +48,16 @@ def test_options_of_training_have_no_effect_elsewhere(mode: str, option: str) ->
             checkpoint(),
             ["model.pretrained=w.pt", "a.ckpt"],
         ),
-        (config(optim={"lr": 0.2}), [], checkpoint(), ["optim.lr=0.2 has no effect", "stored 0.1"]),
+        (
+            config(optim=ADAM | {"lr": 0.2}),
+            [],
+            checkpoint(),
+            ["optim.lr=0.2 has no effect", "stored 0.1", "resume.override=[optim.lr]"],
+        ),
+        (config(scheduler={"min_lr": 0.1}), [], checkpoint(), ["scheduler.min_lr=0.1 has no effect", "stored None"]),
+        (config(optim={"_target_": "torch.optim.SGD", "lr": 1}), [], checkpoint(), ["SGD has no effect", "AdamW"]),
+        (config(resume={"override": ["optim.lr"]}), [], None, ["resume.override=[optim.lr]", "no training"]),
+        (config(resume={"override": ["optim.lr"]}), [], checkpoint(), ["resume.override=[optim.lr]", "0.1 as well"]),
         (config(seed=1), [], checkpoint(), ["seed=1 has no effect", "seed=0"]),
         (config(trainer={"max_epochs": 2}), [], checkpoint(), ["max_epochs=2", "finished 2 epochs"]),
         (config(trainer={"max_steps": 6}), [], checkpoint(), ["max_steps=6", "made 6 steps"]),

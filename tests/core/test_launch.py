@@ -19,7 +19,8 @@ VARIABLES = ("RUN_ID", "SLURM_JOB_ID", "SLURM_JOB_NAME", "SLURM_STEP_ID", "SLURM
 @pytest.fixture(autouse=True)
 def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in (*VARIABLES, "WORLD_SIZE", "NODE_RANK", "LOCAL_RANK", "RANK", "SLURM_PROCID", CONFIG_VARIABLE):
-        monkeypatch.delenv(name, raising=False)
+        monkeypatch.setenv(name, "")  # so that it is put back, also where a test sets it
+        monkeypatch.delenv(name)
 
 
 @pytest.mark.parametrize(
@@ -31,18 +32,31 @@ def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"TORCHELASTIC_RUN_ID": "night", "WORLD_SIZE": "4"}, "night"),
     ],
 )
-def test_a_run_is_named_alike_on_all_ranks(
-    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], name: str
+@pytest.mark.parametrize(
+    "place",
+    [{}, {"SLURM_PROCID": "3", "SLURM_NODEID": "1"}, {"NODE_RANK": "1", "RANK": "3"}, {"SLURM_RESTART_COUNT": "2"}],
+    ids=["first", "another node", "another node of torchrun", "requeued"],
+)
+def test_a_run_is_named_alike_on_all_nodes_and_after_a_requeue(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], name: str, place: dict[str, str]
 ) -> None:
-    for key, value in variables.items():
+    for key, value in (variables | place).items():
         monkeypatch.setenv(key, value)
-    assert run_id.__wrapped__() == name
+    assert run_id() == name
+
+
+def test_a_process_that_is_started_by_this_one_takes_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLURM_JOB_NAME", "train")
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    assert run_id() == "7"
+    monkeypatch.setenv("SLURM_JOB_ID", "8")  # as in a job that submitit put into the queue
+    assert run_id() == os.environ["RUN_ID"] == "7"
 
 
 def test_a_run_by_hand_is_named_by_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SLURM_JOB_ID", "7")
     monkeypatch.setenv("SLURM_JOB_NAME", "bash")  # many runs of one interactive allocation
-    name = run_id.__wrapped__()
+    name = run_id()
     assert name.startswith("20")
     assert len(name) == len("2026-01-01_00-00-00")
 
@@ -51,7 +65,7 @@ def test_processes_without_a_common_name_are_refused(monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
     with pytest.raises(ConfigError, match="RUN_ID=NAME torchrun"):
-        run_id.__wrapped__()
+        run_id()
 
 
 def test_a_rank_reads_the_config_of_its_parent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -108,7 +108,7 @@ def test_a_cut_epoch_continues_with_exactly_the_batches_it_had_left(workers: int
 def test_batches_that_workers_made_ahead_do_not_count() -> None:
     ahead = loader(workers=2)
     next(iter(ahead))
-    assert ahead.state_dict() == {"epoch": 0, "position": 2}
+    assert ahead.state_dict() == {"epoch": 0, "position": 2, "batch": 2, "length": LENGTH, "seed": 5}
 
 
 def test_a_finished_epoch_is_not_continued_in_the_next_one() -> None:
@@ -129,16 +129,22 @@ def test_an_epoch_that_was_left_early_does_not_shorten_the_next_one() -> None:
     assert epoch_of(early, 3) == epoch_of(loader(), 3)
 
 
-def test_a_run_may_continue_with_other_batches_and_ranks() -> None:
+def test_a_run_may_continue_with_as_many_samples_on_other_ranks() -> None:
     cut = loader(batch_size=4)
     batches = iter(cut)
     visited = [index for _ in range(3) for _, index in next(batches).tolist()]
     rest = []
     for rank in range(2):
-        resumed = loader(batch_size=3, rank=rank, world_size=2)
+        resumed = loader(batch_size=2, rank=rank, world_size=2)
         resumed.load_state_dict(cut.state_dict())
         rest += [index for batch in epoch_of(resumed, 0) for _, index in batch]
     assert sorted(visited + rest) == list(range(LENGTH))
+
+
+def test_a_run_with_other_batches_is_not_continued() -> None:
+    cut = loader(batch_size=4)
+    with pytest.raises(ValueError, match=r"batch_size=3 x 2 processes: batches of 6 .* batches of 4"):
+        loader(batch_size=3, world_size=2).load_state_dict(cut.state_dict())
 
 
 def test_the_epoch_reaches_workers_that_live_on() -> None:

@@ -53,7 +53,7 @@ def test_a_run_leaves_everything_in_its_folder(run: tuple[Path, str]) -> None:
     names = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
     pictures = {f"pictures/val_epoch{epoch:03d}.png" for epoch in range(1, EPOCHS + 1)}
     checkpoints = {f"checkpoints/{name}.ckpt{suffix}" for name in ("best", "last") for suffix in ("", ".sha256")}
-    assert names == {"config.yaml", "metrics.csv", "train.log"} | checkpoints | pictures
+    assert names == {"config.yaml", "metrics.csv", "ranks.jsonl", "train.log"} | checkpoints | pictures
     for name in ("train/loss", "val/loss", "perf/clips_per_s", "data/wait_share", "val/roi_masked_fraction"):
         assert column(folder, name), name
     with Image.open(folder / sorted(pictures)[-1]) as picture:
