@@ -38,7 +38,7 @@ witness:
 """
 
 FAILURE = '''
-"""Fails in one job of a sweep, on its first rank; the next job takes longer than Lightning needs to notice."""
+"""Fails in two jobs of a sweep, once as a fault and once in words; the next takes longer than Lightning watches for."""
 import time
 from lightning import Callback
 
@@ -50,6 +50,8 @@ class Failure(Callback):
             if trainer.is_global_zero:
                 raise RuntimeError("the first rank fails")
             time.sleep(300)
+        if self.lr == 0.2:
+            raise ValueError("failure.lr=0.2: not today")
         time.sleep(8)
 '''
 FAILURE_CONFIG = '# fails once\nfailure: {_target_: callbacks.failure.Failure, lr: "${optim.lr}"}\n'
@@ -158,12 +160,12 @@ def test_ranks_with_different_configs_refuse_to_train(project: Path, tmp_path: P
 
 
 def test_a_job_that_fails_takes_its_ranks_along_and_not_the_other_jobs(project: Path) -> None:
-    line = ["-m", "task=toy", "optim.lr=0.1,-1.0,0.01", "callbacks=[default,failure,witness]", *TWO_RANKS]
+    line = ["-m", "task=toy", "optim.lr=0.1,0.2,0.01", "callbacks=[default,failure,witness]", *TWO_RANKS]
     done = run_python(project, "train.py", *line, "paths.logs=fails", timeout=120)  # waits for all that hold its output
     crashed, refused, good = folders(project / "fails")
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1] == f"job {crashed} failed: RuntimeError: the first rank fails"
-    assert f"job {refused} failed: optim: Invalid learning rate: -1.0" in (refused / "train.log").read_text()
+    assert f"job {refused} failed: failure.lr=0.2: not today\n" in done.stderr + done.stdout
     assert "in on_fit_start" in (crashed / "train.log").read_text()
     assert "[rank1]" not in done.stderr
     assert not list(crashed.glob("rank*.pt")) + list(refused.glob("rank*.pt"))
