@@ -21,7 +21,7 @@ from core.targets import RESERVED, SUPPLIED, TOP_LEVEL
 from core.zoo import CONF, choices, groups
 
 ROOT_CONFIG = "train"
-SWEEPER, LAUNCHER = "hydra/sweeper", "hydra/launcher"
+SWEEPER, LAUNCHER, SEARCHED = "hydra/sweeper", "hydra/launcher", "hydra.sweeper.params."
 EXTRAS = {"optuna": "sweeps", "joblib": "sweeps", "submitit_slurm": "slurm", "submitit_local": "slurm"}
 
 
@@ -104,6 +104,9 @@ def check_choices(parsed: list[Override]) -> None:
         group = override.key_or_group
         if group in (SWEEPER, LAUNCHER):
             _check_plugin(group, override.value())
+        if group.startswith(SEARCHED):
+            key, value = group.removeprefix(SEARCHED), override.input_line.partition("=")[2]
+            raise wrong(group, value, "Hydra takes no dotted key there; give the range to the key itself", near=key)
         if group not in known or override.type is OverrideType.DEL:
             continue
         value = override.value()
@@ -139,7 +142,8 @@ def composed(overrides: list[str]) -> DictConfig:
             _refuse_unknown_beginnings(parsed)
             raise wrong("task", ..., "missing; give one as task=NAME", choices("task")) from None
         _diagnose(parsed)
-        raise ConfigError(" ".join(str(error).split())) from error
+        reason = f": {str(error.__cause__).splitlines()[0]}" if str(error.__cause__ or "") else ""
+        raise ConfigError(f"{' '.join(str(error).split())}{reason}") from error
 
 
 def _refuse_unknown_beginnings(parsed: list[Override]) -> None:

@@ -99,6 +99,13 @@ WRONG = {
     "task=toy optim.lr=0.1,0.2": ("optim.lr=0.1,0.2", "-m", "optim.lr=[0.1,0.2]", ""),
     "task=toy model.hidden=[1": ("model.hidden=[1", "cannot be read", "quote", ""),
     "toy": ("toy", "KEY=VALUE", "task=...", "'task=toy'"),
+    "-m task=toy hydra/sweeper=optuna +hydra.sweeper.params.optim.lr=interval(0.1,0.2)": (
+        "hydra.sweeper.params.optim.lr=",
+        "to the key itself",
+        "",
+        "'optim.lr'",
+    ),
+    "-m task=toy hydra/sweeper=optuna hydra.sweeper.n_trials=two": ("Error merging", "n_trials=two", "Integer", ""),
     "-m task=toy optim.lr=0.1,0.2,high": ("optim.lr=high", "expected", "a number", ""),
     "-m task=toy model.hidden=4,8 model=autoencoder,autoencodr": ("model=autoencodr", "", "", "'autoencoder'"),
 }
