@@ -122,13 +122,13 @@ def show_end(
     since: float,
     screen: Console,
 ) -> None:
-    """Print the block at the end of a training; a command stays one line, however long, so that it can be pasted.
+    """Print the block at the end of a job; a command stays one line, however long, so that it can be pasted.
 
     Args:
         config: Composed config.
         typed: Overrides of the command line, to be repeated in the next commands.
-        best: Best value of the monitored metric.
-        best_path: Its checkpoint.
+        best: Best value of the monitored metric in a training, else None.
+        best_path: Its checkpoint, where one was kept.
         since: Time at which the job started, in seconds since the epoch; only newer pictures are named.
         screen: Where to print.
     """
@@ -144,7 +144,8 @@ def show_end(
         names = [f"{hidden} earlier ones", *names] if hidden > 0 else names
         lines += zip(("pictures", *[""] * len(names)), names, strict=False)
     lines += next_commands(config, typed, best_path).items()
-    lines += [("next", hint) for hint in config.get("next") or ()]
+    if config["mode"] == "fit":
+        lines += [("next", hint) for hint in config.get("next") or ()]
     screen.print(Rule(f"{config['name']}: done", align="left"))
     for title, line in lines:
         screen.print(Text.assemble((f"{title:<{_TITLE_WIDTH}}", "dim"), line), soft_wrap=True)

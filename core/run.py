@@ -82,9 +82,7 @@ def run(cfg: DictConfig) -> float | None:
     if config["compile"]:
         model.compile()
     start(trainer, task, datamodule, config["mode"], checkpoint)
-    if config["mode"] != "fit":
-        return None
-    best, path = best_of(trainer, config)
+    best, path = best_of(trainer, config) if config["mode"] == "fit" else (None, None)
     if screen and trainer.is_global_zero:
         report.show_end(config, typed, best, path, started, screen)
     return best

@@ -74,6 +74,7 @@ def test_the_last_block_names_what_came_out_and_what_to_type_next(
         (run / "pictures" / f"{name}.png").touch()
     config = {
         "name": "toy",
+        "mode": "fit",
         "run_id": "first",
         "monitor": {"metric": "val/loss"},
         "paths": {"run": str(run)},
@@ -109,6 +110,8 @@ def test_only_pictures_of_this_run_are_named(screen: Console, tmp_path: Path) ->
     (tmp_path / "pictures").mkdir()
     old = tmp_path / "pictures" / "old.png"
     old.touch()
-    config = {"name": "x", "run_id": "x", "monitor": {"metric": "m"}, "paths": {"run": str(tmp_path)}, "trainer": {}}
+    config = {"name": "x", "mode": "test", "paths": {"run": str(tmp_path)}, "next": ["train first"]}
     report.show_end(config, [], None, None, old.stat().st_mtime + 10, screen)
     assert "old.png" not in text(screen)
+    assert f"run folder  {tmp_path}" in text(screen)
+    assert "train first" not in text(screen)  # what is worth trying after a training
