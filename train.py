@@ -4,6 +4,8 @@ import sys
 
 from core.cli import prepare
 from core.errors import readable
+from core.other_rank import other_rank
+from core.signals import answering_signals
 
 
 def job(cfg) -> float | None:
@@ -20,12 +22,12 @@ def main(cfg) -> float | None:
         return launch(job, cfg)
 
 
-if __name__ == "__main__":
+def start() -> None:
     from core.launch import relaunched
 
     config = relaunched()
     if config is not None:
-        with readable(everybody=True):
+        with other_rank(config.paths.run):
             job(config)
     else:
         sys.argv[1:] = prepare(sys.argv[1:])
@@ -35,3 +37,8 @@ if __name__ == "__main__":
 
         with last_word():
             hydra.main(version_base="1.3", config_path="conf", config_name="train")(main)()
+
+
+if __name__ == "__main__":
+    with answering_signals():
+        start()

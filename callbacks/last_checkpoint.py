@@ -36,12 +36,12 @@ class LastCheckpoint(Checkpoint):
         if trainer.is_last_batch:
             return  # the end of the epoch is near
         if trainer.should_stop or trainer.global_step == trainer.max_steps or self._is_due(trainer, batch_idx):
-            self._save(trainer)
+            self.save_now(trainer)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         # An epoch that was stopped midway counts as finished here; continued from here it would lose its rest.
         if trainer.is_last_batch:
-            self._save(trainer)
+            self.save_now(trainer)
 
     def _is_due(self, trainer: Trainer, batch_idx: int) -> bool:
         if self.interval_s is None or (batch_idx + 1) % max(1, trainer.log_every_n_steps):
@@ -51,7 +51,8 @@ class LastCheckpoint(Checkpoint):
         # The first rank's clock decides, since saving is a joint act.
         return trainer.strategy.broadcast(monotonic() - self._saved_at >= self.interval_s)
 
-    def _save(self, trainer: Trainer) -> None:
+    def save_now(self, trainer: Trainer) -> None:
+        """Write the file; to be called on all ranks, where no gradients are accumulated."""
         if not trainer.fast_dev_run:
             trainer.save_checkpoint(self.path, _ONLY_WEIGHTS)
             self._saved_at = monotonic()

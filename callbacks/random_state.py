@@ -20,14 +20,29 @@ class RandomState(Callback):
     then. Without a checkpoint every rank but the first is given a stream of its own there: Lightning seeds all ranks
     alike, and they would drop out the same units of different clips.
 
+    A checkpoint written in the middle of a validation holds the state before it, since the validation is repeated.
+
     A checkpoint written by another number of processes cannot be continued exactly: streams start anew, with a warning.
     """
 
     def __init__(self) -> None:
         self._saved: list[dict[str, Any]] | None = None
+        self._before_validation: dict[str, Any] | None = None
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
+        # A validation may follow. Its own first hook is too late: the loader's iterator may have drawn by then.
+        if trainer.is_last_batch or trainer.val_check_interval != 1.0:
+            self._before_validation = current_state(pl_module.device)
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._before_validation = None
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
+        self._before_validation = None
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        state = current_state(pl_module.device)
+        state = self._before_validation if trainer.validating else None
+        state = state or current_state(pl_module.device)
         ranks: list[Any] = [state]
         if trainer.world_size > 1:
             ranks = [None] * trainer.world_size
@@ -40,6 +55,7 @@ class RandomState(Callback):
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         saved, self._saved = self._saved, None
         if saved is not None and len(saved) == trainer.world_size:
+            self._before_validation = saved[trainer.global_rank]  # it may go on with a validation
             restore_state(saved[trainer.global_rank], pl_module.device)
             return
         if saved is not None and trainer.is_global_zero:

@@ -18,7 +18,6 @@ from lightning.pytorch.callbacks import (
     ModelCheckpoint,
     ProgressBar,
 )
-from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
@@ -33,7 +32,10 @@ from core.metrics_file import MetricsFile
 from core.one_config import OneConfig
 from core.optim import scale_to_batch
 from core.precision import keep_exact
+from core.ranks import together
 from core.resume import Resume, continued
+from core.signals import request
+from core.stopping import StopOnSignal, leave_signals_to_us
 from core.targets import CORE_KEYS
 
 # Advertisement, devices that are neither there nor used, what will be reported when it is done or is seen anyway.
@@ -52,6 +54,7 @@ def run(cfg: DictConfig) -> float | None:
         The best value of the monitored metric after ``fit``, which a sweeper compares; None for other modes and where
         nothing was monitored.
     """
+    request.check()  # a signal at the end of one job of a sweep: the next one does not begin
     config, typed, started = OmegaConf.to_container(cfg, resolve=True), typed_overrides(), time.time()
     screen = report.console() if primary_process() else None
     quiet_lightning(config["mode"])
@@ -81,7 +84,8 @@ def run(cfg: DictConfig) -> float | None:
     give_flops(trainer, flops)
     if config["compile"]:
         model.compile()
-    start(trainer, task, datamodule, config["mode"], checkpoint)
+    with together(trainer, config["paths"]["run"]):
+        start(trainer, task, datamodule, config["mode"], checkpoint)
     best, path = best_of(trainer, config) if config["mode"] == "fit" else (None, None)
     if screen and trainer.is_global_zero:
         report.show_end(config, typed, best, path, started, screen)
@@ -121,8 +125,10 @@ def make_trainer(config: dict[str, Any]) -> Trainer:
         off += (LearningRateMonitor,)  # it refuses to work without a logger
     callbacks = [callback for callback in callbacks if not isinstance(callback, off)]
     callbacks += [OneConfig(config), Resume(config["resume"]["override"]), ConfigInCheckpoint(config)]
+    callbacks.append(StopOnSignal(continues=config["ckpt_path"] == "last"))
     plugins = [CheckpointFiles(), *make_plugins(config["trainer"].get("plugins") or [])]
     trainer = build(config["trainer"], "trainer", callbacks=callbacks, logger=loggers or False, plugins=plugins)
+    leave_signals_to_us(trainer)
     for logger in trainer.loggers:
         logger.log_hyperparams(config)
     return trainer
@@ -194,24 +200,13 @@ def start(
         log.warning("warning: mode=predict keeps nothing: there is no callback that writes predictions")
     try:
         getattr(trainer, mode)(task, datamodule=datamodule, ckpt_path=path, weights_only=True, **extra)
-    except BaseException as error:
-        end_other_ranks(trainer)
+    except MisconfigurationException as error:
         monitored = [kept.monitor for kept in trainer.checkpoint_callbacks if isinstance(kept, ModelCheckpoint)]
         unknown = [metric for metric in monitored if metric is not None and metric not in trainer.callback_metrics]
-        if isinstance(error, MisconfigurationException) and unknown and trainer.callback_metrics:
+        if unknown and trainer.callback_metrics:
             problem = "no such metric is logged"
             raise wrong("monitor.metric", unknown[0], problem, sorted(trainer.callback_metrics)) from error
         raise
-
-
-def end_other_ranks(trainer: Trainer) -> None:
-    """End the processes that Lightning started beside this one, which failed: they would wait for it."""
-    if isinstance(trainer.strategy.launcher, _SubprocessScriptLauncher):
-        for process in trainer.strategy.launcher.procs:
-            process.kill()
-            process.wait()
-        # Lightning's observer of these processes kills this one, too, by then at the next job of a sweep.
-        trainer.strategy.launcher.procs.clear()
 
 
 def best_of(trainer: Trainer, config: dict[str, Any]) -> tuple[float | None, Path | None]:

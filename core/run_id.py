@@ -28,8 +28,8 @@ def _name() -> str:
     job, step = variables.get("SLURM_JOB_ID"), variables.get("SLURM_STEP_ID")
     if variables.get("RUN_ID"):
         return variables["RUN_ID"]
-    if job and variables.get("SLURM_JOB_NAME") not in _SHELLS:
-        return job
+    if batch_job() is not None:
+        return batch_job()
     if job and step and int(variables.get("SLURM_NTASKS", "1")) > 1:
         return f"{job}.{step}"
     if variables.get("TORCHELASTIC_RUN_ID", "none") != "none":
@@ -37,6 +37,13 @@ def _name() -> str:
     if int(variables.get("WORLD_SIZE", "1")) > 1 or int(variables.get("NODE_RANK", "0")) > 0:
         raise ConfigError("RUN_ID: missing; processes started together need one name: RUN_ID=NAME torchrun ...")
     return strftime("%Y-%m-%d_%H-%M-%S")
+
+
+def batch_job() -> str | None:
+    """Id of the SLURM batch job that this process belongs to, None elsewhere; the same after each requeue."""
+    if os.environ.get("SLURM_JOB_NAME") in _SHELLS:
+        return None
+    return os.environ.get("SLURM_JOB_ID") or None
 
 
 OmegaConf.register_new_resolver("run_id", run_id, replace=True)

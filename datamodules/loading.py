@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Sampler
 
+from datamodules.killable import FOR_OTHERS
+
 # A visit of a sample: (epoch, index). The epoch travels with the index, so that it reaches the data set in whatever
 # process the sample is made, also in workers that live for many epochs.
 Visit = tuple[int, int]
@@ -80,9 +82,10 @@ class Shard(Sampler[Visit]):
         return iter([(0, index) for index in self.indices])
 
 
-def leave_interrupts_to_the_main_process(worker: int) -> None:
-    """Let a loader worker go on after Ctrl-C, which reaches all processes of a terminal: the main one decides."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+def leave_signals_to_the_main_process(worker: int) -> None:
+    """Let a loader worker go on after a signal that reaches all processes of a job: the main one decides."""
+    for number in FOR_OTHERS:
+        signal.signal(number, signal.SIG_IGN)
 
 
 def start_of_workers() -> str | None:

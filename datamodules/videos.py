@@ -31,7 +31,7 @@ from datamodules.loading import (
     ResumableLoader,
     Shard,
     ShardedShuffle,
-    leave_interrupts_to_the_main_process,
+    leave_signals_to_the_main_process,
     seeded,
     start_of_workers,
 )
@@ -427,7 +427,7 @@ class Videos(LightningDataModule):
             "num_workers": workers,
             "persistent_workers": workers > 0,
             "collate_fn": collate_clips,
-            "worker_init_fn": leave_interrupts_to_the_main_process,
+            "worker_init_fn": leave_signals_to_the_main_process,
             "multiprocessing_context": start_of_workers() if workers else None,
             "pin_memory": torch.cuda.is_available(),
         }

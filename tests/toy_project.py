@@ -1,7 +1,7 @@
 """A zoo of toys in ``tests/toy``: one task, two datamodules and four models that train in a second.
 
 Tests use it in two ways: as a project of its own, the frame's own files beside the toys, for what happens on the
-command line; and with its folders added to the packages ``models``, ``tasks`` and ``datamodules``, within a process.
+command line; and with its folders added to the packages ``models``, ``tasks``, ``datamodules`` and ``callbacks``, within a process.
 """
 
 import importlib
@@ -18,7 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 REPOSITORY = Path(__file__).resolve().parents[1]
 TOYS = REPOSITORY / "tests" / "toy"
 FRAME = ("train.yaml", "trainer", "callbacks", "logger", "paths", "debug", "experiment/none.yaml")
-PACKAGES = ("models", "tasks", "datamodules")
+PACKAGES = ("models", "tasks", "datamodules", "callbacks")
 
 
 def make_project(folder: Path) -> Path:
@@ -27,7 +27,8 @@ def make_project(folder: Path) -> Path:
     for package in ("core", "callbacks"):
         shutil.copytree(REPOSITORY / package, folder / package, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copytree(TOYS, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(REPOSITORY / "datamodules" / "loading.py", folder / "datamodules")
+    for module in ("loading", "killable", "errors"):
+        shutil.copy(REPOSITORY / "datamodules" / f"{module}.py", folder / "datamodules")
     for package in PACKAGES:
         (folder / package / "__init__.py").touch()
     for name in FRAME:

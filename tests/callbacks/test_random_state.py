@@ -18,7 +18,7 @@ def draw() -> list[float]:
 
 
 def part(rank: int = 0, world_size: int = 1) -> tuple[SimpleNamespace, SimpleNamespace]:
-    trainer = SimpleNamespace(global_rank=rank, world_size=world_size, is_global_zero=rank == 0)
+    trainer = SimpleNamespace(global_rank=rank, world_size=world_size, is_global_zero=rank == 0, validating=False)
     return trainer, SimpleNamespace(device=CPU)
 
 

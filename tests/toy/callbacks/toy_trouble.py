@@ -1,0 +1,47 @@
+"""Toy callback that brings a run into trouble at a chosen moment."""
+
+import os
+import signal
+from typing import Any, Literal
+
+from lightning import Callback, Trainer
+
+Moment = Literal["setup", "train_batch", "validation_batch", "saving", "fit_end"]
+
+
+class Trouble(Callback):
+    """Send this process a signal, or fail.
+
+    Args:
+        moment: When.
+        count: How many times that moment has to come.
+        rank: On which rank.
+        what: Name of a signal; ``error`` to raise one.
+    """
+
+    def __init__(self, moment: Moment, count: int = 1, rank: int = 0, what: str = "SIGTERM") -> None:
+        self.moment, self.count, self.rank, self.what = moment, count, rank, what
+        self._seen = 0
+
+    def setup(self, trainer: Trainer, *_: Any, **__: Any) -> None:
+        self._come(trainer, "setup")
+
+    def on_train_batch_start(self, trainer: Trainer, *_: Any) -> None:
+        self._come(trainer, "train_batch")
+
+    def on_validation_batch_start(self, trainer: Trainer, *_: Any) -> None:
+        self._come(trainer, "validation_batch")
+
+    def on_save_checkpoint(self, trainer: Trainer, *_: Any) -> None:
+        self._come(trainer, "saving")
+
+    def on_fit_end(self, trainer: Trainer, *_: Any) -> None:
+        self._come(trainer, "fit_end")
+
+    def _come(self, trainer: Trainer, moment: str) -> None:
+        self._seen += moment == self.moment
+        if moment != self.moment or self._seen != self.count or trainer.global_rank != self.rank:
+            return
+        if self.what == "error":
+            raise RuntimeError("planted error")
+        os.kill(os.getpid(), getattr(signal, self.what))
