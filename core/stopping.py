@@ -1,6 +1,7 @@
 """Where a training answers a signal: after the step in which it came, on all ranks, with a checkpoint."""
 
 import logging
+import math
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +26,10 @@ class StopOnSignal(Callback):
     that reduces one number on the CPU: it starts when the gradients are there and is read when the step is over, so
     that no GPU waits and hardly a CPU does. A signal that comes later than that is answered one step later.
 
-    A validation is left after any of its batches, and only together: ranks have different numbers of them, so the one
-    that was asked writes a key into the store of the process group, which the others read after each batch; those who
-    have no batch left learn it where all of them meet. The checkpoint then is the one of the moment before the
-    validation, which the continued run does from its start.
+    A validation is left after any of its batches, and only together. Ranks have different numbers of them, so each asks
+    the others once per loader: after its last batch, before metrics are reduced; or earlier, when it got a signal or
+    finds a key in the store of the process group by which another one says so. The checkpoint then is the one of the
+    moment before the validation, which the continued run does from its start. Loaders without a length are not left.
 
     What is written is what callbacks with a method ``save_now(trainer)`` write. Not a `Checkpoint`, so that Lightning
     calls it before those.
@@ -85,16 +86,20 @@ class StopOnSignal(Callback):
             self._save_before_validation(trainer)
             self._leave_if_decided(trainer)
 
-    def on_validation_batch_end(self, trainer: Trainer, *_: Any) -> None:
-        if request.deferred and self._somebody_was_asked():
-            self._agree_in_validation(trainer)
-
-    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if request.deferred:
-            self._agree_in_validation(trainer)
-
-    def _agree_in_validation(self, trainer: Trainer) -> None:
-        """Meet the other ranks, once per validation, and leave with them."""
+    def on_validation_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        batches = trainer.num_val_batches[dataloader_idx]
+        if not request.deferred or math.isinf(batches):
+            return
+        if batch_idx + 1 < batches and not self._somebody_was_asked():
+            return
         self._stop = self._answer()
         if self._stop:
             self._save_before_validation(trainer)

@@ -1,7 +1,7 @@
 """A zoo of toys in ``tests/toy``: one task, two datamodules and four models that train in a second.
 
 Tests use it in two ways: as a project of its own, the frame's own files beside the toys, for what happens on the
-command line; and with its folders added to the packages ``models``, ``tasks``, ``datamodules`` and ``callbacks``, within a process.
+command line; and with its folders added to the packages of the same names, within a process.
 """
 
 import importlib
