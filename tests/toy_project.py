@@ -4,6 +4,7 @@ Tests use it in two ways: as a project of its own, the frame's own files beside 
 command line; and with its folders added to the packages of the same names, within a process.
 """
 
+import contextlib
 import importlib
 import json
 import os
@@ -47,6 +48,30 @@ def run_python(
     """Run Python in a project and wait for it."""
     command, environment = [sys.executable, *arguments], isolated(project, **variables)
     return subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True, timeout=timeout)
+
+
+def start_python(project: Path, printed: Path, *arguments: str, **variables: str) -> subprocess.Popen:
+    """Start Python in a project, as `run_python` does, in a session of its own; what it prints goes to a file."""
+    with printed.open("w") as file:
+        return subprocess.Popen(
+            [sys.executable, *arguments],
+            cwd=project,
+            env=isolated(project, **variables),
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+
+def processes_of(session: int) -> list[int]:
+    """Processes that live and belong to a session, as all do that the one that `start_python` started has started."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            state, _, _, its = process.joinpath("stat").read_text().rpartition(")")[2].split()[:4]
+            if int(its) == session and state != "Z":
+                found.append(int(process.name))
+    return found
 
 
 def isolated(project: Path, **variables: str) -> dict[str, str]:

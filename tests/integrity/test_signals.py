@@ -2,16 +2,21 @@
 
 import csv
 import json
+import os
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
+from omegaconf import OmegaConf
 
-from core.run import run
+from core import signals
+from core.run import make_trainer, run
 from core.signals import ASKING, Stopped, request
-from tests.toy_project import add_toys, make_project, run_script, toy_config
+from tests.jobs import Job
+from tests.toy_project import add_toys, make_project, processes_of, run_script, toy_config
 
 add_toys()
 TIMES = ("perf/", "data/")  # metrics that tell times
@@ -97,7 +102,8 @@ import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from core import run_id
-from core.run import run
+from core import signals
+from core.run import make_trainer, run
 from core.signals import Stopped, request
 
 FIXED = ["task=toy", "trainer.accelerator=cpu", "trainer.devices=2", "trainer.strategy=ddp_fork", "run_id=x",
@@ -139,3 +145,104 @@ def test_a_signal_to_one_rank_ends_all_after_the_same_step_and_nothing_is_lost(p
     found = run_script(project, ON_TWO_RANKS, json.dumps(cases))
     steps = {"second_rank": 2, "first_rank": 5, "end_of_epoch": 3, "validation": 3, "last_of_validation": 3}
     assert found == {name: [143, steps.get(name, 4), 0, True] for name in cases}
+
+
+@pytest.fixture
+def job(project: Path, tmp_path: Path) -> Iterator[Job]:
+    with Job(project, tmp_path) as started:
+        yield started
+
+
+@pytest.mark.slow
+def test_ranks_of_a_command_stop_together_and_a_requeued_job_goes_on(job: Job, tmp_path: Path) -> None:
+    fake = tmp_path / "scontrol"
+    fake.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/asked.txt\n')
+    fake.chmod(0o755)
+    slurm = {"SLURM_JOB_ID": "4711", "SLURM_JOB_NAME": "train", "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    command = "task=toy", "trainer.devices=2", "trainer.max_epochs=2", "ckpt_path=last"
+    job.start(*command, trouble("train_batch", 2, what="SIGUSR1", rank=1), **slurm)
+    assert job.code() == 143, job.said()
+    assert (tmp_path / "asked.txt").read_text() == "requeue 4711\n"
+    assert "job 4711 is queued again" in job.said()
+    assert "Traceback" not in job.said()
+    assert result(job.logs / "toy" / "4711")["global_step"] == 2
+    job.start(*command, **slurm)
+    assert job.code() == 0, job.said()
+    assert result(job.logs / "toy" / "4711")["global_step"] == 6
+    assert len((tmp_path / "asked.txt").read_text().splitlines()) == 1
+
+
+@pytest.mark.slow
+def test_torchrun_passes_a_signal_on_and_all_ranks_save(job: Job) -> None:
+    job.start_torchrun("task=toy", "trainer.max_epochs=100000")
+    job.wait_for(job.logs / "toy" / "torchrun" / "checkpoints" / "last.ckpt")
+    job.process.send_signal(signal.SIGTERM)
+    assert job.code() != 0
+    step = int(job.said().rpartition("stopped after step ")[2].partition(";")[0])
+    assert result(job.logs / "toy" / "torchrun")["global_step"] == step
+    assert processes_of(job.process.pid) == []
+
+
+@pytest.mark.slow
+def test_a_signal_ends_a_sweep_and_not_only_its_job(job: Job) -> None:
+    job.start("-m", "task=toy", "optim.lr=0.1,0.01,0.001", "run_id=sweep", trouble("train_batch", 2))
+    assert job.code() == 143, job.said()
+    assert sorted(path.name for path in job.logs.rglob("config.yaml")) == ["config.yaml"]
+
+
+@pytest.mark.slow
+def test_a_signal_after_the_last_step_lets_the_job_finish_and_no_other_begin(job: Job) -> None:
+    job.start("-m", "task=toy", "optim.lr=0.1,0.01", "trainer.max_epochs=1", "run_id=s", trouble("saving", 2))
+    assert job.code() == 143, job.said()
+    assert len(list(job.logs.rglob("last.ckpt"))) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1, signal.SIGINT], ids=lambda number: number.name)
+def test_a_signal_while_torch_is_loading_ends_the_run(number: signal.Signals, job: Job) -> None:
+    job.start("task=toy")
+    maps = Path(f"/proc/{job.process.pid}/maps")
+    job.wait(lambda: "libtorch_cpu" in maps.read_text())
+    job.process.send_signal(number)
+    started = time.monotonic()
+    assert job.code() == (130 if number == signal.SIGINT else 143), job.said()
+    assert time.monotonic() - started < 10
+    assert "Traceback" not in job.said()
+
+
+def test_a_signal_while_data_are_made_ends_the_run(tmp_path: Path, listening: None) -> None:
+    with pytest.raises(Stopped):
+        run(toy_config(tmp_path, trouble("setup", what="SIGUSR1")))
+    assert not (tmp_path / "checkpoints" / "last.ckpt").exists()
+
+
+def test_an_evaluation_ends_at_once(tmp_path: Path, listening: None) -> None:
+    with pytest.raises(Stopped) as caught:
+        run(toy_config(tmp_path, "mode=validate", trouble("validation_batch", 2)))
+    assert caught.value.code == 143
+
+
+def test_ctrl_c_once_is_orderly_and_twice_at_once(tmp_path: Path, listening: None, monkeypatch) -> None:
+    with pytest.raises(Stopped) as caught:
+        run(toy_config(tmp_path / "once", trouble("train_batch", 3, what="SIGINT")))
+    assert caught.value.code == 130
+    assert result(tmp_path / "once")["global_step"] == 3
+    request.__init__()
+    request.listen()
+    monkeypatch.setattr(signals, "SECOND_THOUGHT_S", -1)  # any second one is a person's
+    twice = "+callbacks.second=" + trouble("train_batch", 3, what="SIGINT").partition("=")[2]
+    with pytest.raises(Stopped):
+        run(toy_config(tmp_path / "twice", trouble("train_batch", 3, what="SIGINT"), twice))
+    assert not (tmp_path / "twice" / "checkpoints" / "last.ckpt").exists()
+
+
+def test_lightning_answers_no_signal_itself(tmp_path: Path, listening: None) -> None:
+    trainer = make_trainer(OmegaConf.to_container(toy_config(tmp_path)))
+    trainer._signal_connector.register_signal_handlers()
+    assert all(signal.getsignal(number) == request._receive for number in ASKING)
+
+
+def test_a_job_that_cannot_be_queued_again_says_so(monkeypatch, tmp_path: Path, caplog) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    signals.queue_again("12")
+    assert "job 12 is not queued again: scontrol requeue: " in caplog.text
