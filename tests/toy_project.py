@@ -111,3 +111,9 @@ def job_config(run: Path, *overrides: str) -> DictConfig:
     with initialize_config_dir(str(REPOSITORY / "conf"), version_base="1.3"):
         cfg = compose("train", [*fixed, *overrides])
     return OmegaConf.create(OmegaConf.to_container(cfg, resolve=True))
+
+
+def trouble(moment: str, count: int = 1, what: str = "SIGTERM", rank: int = 0, name: str = "trouble") -> str:
+    """Override that puts a `Trouble` into a job; its ``name`` only tells several of them apart."""
+    node = f"_target_:callbacks.toy_trouble.Trouble,moment:{moment},count:{count},what:{what},rank:{rank}"
+    return f"+callbacks.{name}={{{node}}}"

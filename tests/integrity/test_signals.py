@@ -16,7 +16,7 @@ from core import signals
 from core.run import make_trainer, run
 from core.signals import ASKING, Stopped, request
 from tests.jobs import Job
-from tests.toy_project import add_toys, make_project, processes_of, run_script, toy_config
+from tests.toy_project import add_toys, make_project, processes_of, run_script, toy_config, trouble
 
 add_toys()
 TIMES = ("perf/", "data/")  # metrics that tell times
@@ -37,11 +37,6 @@ def listening() -> Iterator[None]:
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_project(tmp_path_factory.mktemp("project"))
-
-
-def trouble(moment: str, count: int = 1, what: str = "SIGTERM", rank: int = 0) -> str:
-    node = f"_target_:callbacks.toy_trouble.Trouble,moment:{moment},count:{count},what:{what},rank:{rank}"
-    return f"+callbacks.trouble={{{node}}}"
 
 
 def result(folder: Path) -> dict:
@@ -190,11 +185,12 @@ def test_a_signal_ends_a_sweep_and_not_only_its_job(job: Job) -> None:
     assert sorted(path.name for path in job.logs.rglob("config.yaml")) == ["config.yaml"]
 
 
-@pytest.mark.slow
-def test_a_signal_after_the_last_step_lets_the_job_finish_and_no_other_begin(job: Job) -> None:
-    job.start("-m", "task=toy", "optim.lr=0.1,0.01", "trainer.max_epochs=1", "run_id=s", trouble("saving", 2))
-    assert job.code() == 143, job.said()
-    assert len(list(job.logs.rglob("last.ckpt"))) == 1
+def test_a_signal_after_the_last_step_lets_the_job_finish_and_no_other_begin(tmp_path: Path, listening: None) -> None:
+    run(toy_config(tmp_path / "first", "trainer.max_epochs=1", trouble("saving", 2)))
+    assert result(tmp_path / "first")["global_step"] == 6
+    with pytest.raises(Stopped):
+        run(toy_config(tmp_path / "second"))
+    assert not (tmp_path / "second").exists()
 
 
 @pytest.mark.slow
@@ -230,7 +226,7 @@ def test_ctrl_c_once_is_orderly_and_twice_at_once(tmp_path: Path, listening: Non
     request.__init__()
     request.listen()
     monkeypatch.setattr(signals, "SECOND_THOUGHT_S", -1)  # any second one is a person's
-    twice = "+callbacks.second=" + trouble("train_batch", 3, what="SIGINT").partition("=")[2]
+    twice = trouble("train_batch", 3, what="SIGINT", name="second")
     with pytest.raises(Stopped):
         run(toy_config(tmp_path / "twice", trouble("train_batch", 3, what="SIGINT"), twice))
     assert not (tmp_path / "twice" / "checkpoints" / "last.ckpt").exists()

@@ -2,11 +2,12 @@
 
 import os
 import signal
+import time
 from typing import Any, Literal
 
 from lightning import Callback, Trainer
 
-Moment = Literal["setup", "train_batch", "validation_batch", "saving", "fit_end"]
+Moment = Literal["setup", "fit_start", "train_batch", "validation_batch", "saving", "fit_end"]
 
 
 class Trouble(Callback):
@@ -16,7 +17,7 @@ class Trouble(Callback):
         moment: When.
         count: How many times that moment has to come.
         rank: On which rank.
-        what: Name of a signal; ``error`` to raise one.
+        what: Name of a signal; ``error`` to raise one, ``hang`` to do nothing any more.
     """
 
     def __init__(self, moment: Moment, count: int = 1, rank: int = 0, what: str = "SIGTERM") -> None:
@@ -25,6 +26,9 @@ class Trouble(Callback):
 
     def setup(self, trainer: Trainer, *_: Any, **__: Any) -> None:
         self._come(trainer, "setup")
+
+    def on_fit_start(self, trainer: Trainer, *_: Any) -> None:
+        self._come(trainer, "fit_start")
 
     def on_train_batch_start(self, trainer: Trainer, *_: Any) -> None:
         self._come(trainer, "train_batch")
@@ -44,4 +48,6 @@ class Trouble(Callback):
             return
         if self.what == "error":
             raise RuntimeError("planted error")
+        if self.what == "hang":
+            time.sleep(1000)
         os.kill(os.getpid(), getattr(signal, self.what))

@@ -4,7 +4,7 @@ import torch
 from lightning import LightningDataModule
 from torch.utils.data import DataLoader, Dataset
 
-from datamodules.loading import ResumableLoader, Shard, ShardedShuffle
+from datamodules.loading import ResumableLoader, Shard, ShardedShuffle, leave_signals_to_the_main_process
 
 
 class ToyDataError(ValueError):
@@ -37,6 +37,7 @@ class Clips(LightningDataModule):
         num_frames: T.
         image_size: H and W.
         seed: Of the order.
+        num_workers: Loader processes.
     """
 
     provides = ("video", "name", "index")
@@ -49,6 +50,7 @@ class Clips(LightningDataModule):
         num_frames: int = 2,
         image_size: int = 4,
         seed: int = 0,
+        num_workers: int = 0,
     ) -> None:
         super().__init__()
         self.save_hyperparameters()
@@ -62,11 +64,15 @@ class Clips(LightningDataModule):
 
     def train_dataloader(self) -> DataLoader:
         sampler = ShardedShuffle(len(self.clips), self.hparams.seed, self.trainer.global_rank, self.trainer.world_size)
-        return ResumableLoader(self.clips, batch_size=self.hparams.batch_size, sampler=sampler)
+        return ResumableLoader(sampler=sampler, **self.loading())
 
     def val_dataloader(self) -> DataLoader:
         sampler = Shard(len(self.clips), self.trainer.global_rank, self.trainer.world_size)
-        return DataLoader(self.clips, batch_size=self.hparams.batch_size, sampler=sampler)
+        return DataLoader(sampler=sampler, **self.loading())
+
+    def loading(self) -> dict:
+        own = {name: self.hparams[name] for name in ("batch_size", "num_workers")}
+        return {"dataset": self.clips, "worker_init_fn": leave_signals_to_the_main_process, **own}
 
     test_dataloader = predict_dataloader = val_dataloader
 
