@@ -38,6 +38,7 @@ PLAIN = {
     "run_id": str | int,
     "ckpt_path": str | None,
     "compile": bool,
+    "nonfinite": Literal["stop", "skip"],
     "next": list[str],
 }
 BUILT = ("datamodule", "model", "task", "optim", "scheduler", "trainer")

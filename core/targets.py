@@ -18,7 +18,7 @@ TRUSTED = (
     "torchmetrics.",
 )
 TOP_LEVEL = (
-    *("name", "mode", "seed", "run_id", "ckpt_path", "compile", "monitor", "next", "paths"),
+    *("name", "mode", "seed", "run_id", "ckpt_path", "compile", "nonfinite", "monitor", "next", "paths"),
     *("task", "datamodule", "model", "optim", "scheduler", "trainer", "callbacks", "logger", "resume"),
 )
 RESERVED = {"_target_", "_partial_", "_args_", "_convert_", "_recursive_"}  # keys with which Hydra builds
