@@ -15,6 +15,7 @@ from omegaconf import OmegaConf
 from core import signals
 from core.run import make_trainer, run
 from core.signals import ASKING, Stopped, request
+from tests.conftest import REPOSITORY
 from tests.jobs import Job
 from tests.toy_project import add_toys, make_project, processes_of, run_script, toy_config, trouble
 
@@ -87,6 +88,17 @@ def test_a_signal_ends_the_run_after_its_step_and_nothing_is_lost(
     assert all(torch.equal(cut["state_dict"][name], value) for name, value in straight["state_dict"].items())
     assert cut["global_step"] == straight["global_step"]
     assert rows(tmp_path / "cut") == rows(tmp_path / "straight")
+
+
+def test_a_validation_that_was_repeated_is_not_repeated_at_each_restart(tmp_path: Path, listening: None) -> None:
+    run(toy_config(tmp_path / "straight", *TOY))
+    with pytest.raises(Stopped):
+        run(toy_config(tmp_path / "cut", *TOY, trouble("validation_batch", 2)))
+    request.__init__()
+    for epochs in (1, 3):
+        run(toy_config(tmp_path / "cut", *TOY, f"trainer.max_epochs={epochs}", "ckpt_path=last"))
+    straight, cut = result(tmp_path / "straight"), result(tmp_path / "cut")
+    assert all(torch.equal(cut["state_dict"][name], value) for name, value in straight["state_dict"].items())
 
 
 # Runs trainings on two forked ranks, each once straight, once stopped by a signal, and once continued.
@@ -242,3 +254,18 @@ def test_a_job_that_cannot_be_queued_again_says_so(monkeypatch, tmp_path: Path, 
     monkeypatch.setenv("PATH", str(tmp_path))
     signals.queue_again("12")
     assert "job 12 is not queued again: scontrol requeue: " in caplog.text
+
+
+@pytest.mark.slow
+def test_loader_workers_leave_a_signal_to_all_processes_to_the_training(sample_cache: Path, tmp_path: Path) -> None:
+    with Job(REPOSITORY, tmp_path) as job:
+        job.start("task=focusmae", "model.depth=1", "trainer.devices=2", f"paths.data={sample_cache}", "run_id=all")
+        job.wait_for(job.logs / "focusmae" / "all" / "metrics.csv")
+        assert len(processes_of(job.process.pid)) > 2  # loader workers and their decoders
+        os.killpg(job.process.pid, signal.SIGTERM)
+        assert job.code() == 143, job.said()
+        assert job.left_after(10) == []
+        assert "Traceback" not in job.said() and "DataLoader worker" not in job.said()
+        step = result(job.logs / "focusmae" / "all")["global_step"]
+        last = job.said().rstrip().splitlines()[-1]
+        assert last == f"stopped after step {step}; to continue: the same command with run_id=all ckpt_path=last"
