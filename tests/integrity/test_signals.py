@@ -91,12 +91,15 @@ def test_a_signal_ends_the_run_after_its_step_and_nothing_is_lost(
 
 
 def test_a_validation_that_was_repeated_is_not_repeated_at_each_restart(tmp_path: Path, listening: None) -> None:
-    run(toy_config(tmp_path / "straight", *TOY))
-    with pytest.raises(Stopped):
-        run(toy_config(tmp_path / "cut", *TOY, trouble("validation_batch", 2)))
+    often = *TOY, "+trainer.val_check_interval=3"
+    run(toy_config(tmp_path / "straight", *often))
+    for planted in ([trouble("validation_batch", 2)], [trouble("train_batch", 1), "ckpt_path=last"]):
+        request.__init__()
+        request.listen()
+        with pytest.raises(Stopped):
+            run(toy_config(tmp_path / "cut", *often, *planted))
     request.__init__()
-    for epochs in (1, 3):
-        run(toy_config(tmp_path / "cut", *TOY, f"trainer.max_epochs={epochs}", "ckpt_path=last"))
+    run(toy_config(tmp_path / "cut", *often, "ckpt_path=best"))  # written at the end of the repeated validation
     straight, cut = result(tmp_path / "straight"), result(tmp_path / "cut")
     assert all(torch.equal(cut["state_dict"][name], value) for name, value in straight["state_dict"].items())
 
