@@ -3,7 +3,6 @@
 import sys
 
 from core.cli import prepare
-from core.errors import readable
 from core.other_rank import other_rank
 from core.signals import answering_signals
 

@@ -15,7 +15,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
 
-from core.errors import is_message, is_worded
+from core.atomic import replace_file
+from core.errors import is_for_users
 from core.signals import request
 
 STARTER_VARIABLE = "VIDZOO_STARTER"  # process id of the rank that starts the others of its node
@@ -41,9 +42,9 @@ def other_rank(folder: str | Path) -> Iterator[None]:
     except Exception as error:
         if is_consequence(error):
             time.sleep(2 * LOOK_S)  # time to see whether it is the starter that is gone
-        worded = (is_message(error) or is_worded(error)) and os.environ.get("HYDRA_FULL_ERROR") != "1"
-        text = str(error) if worded else traceback.format_exc()
-        _write({"text": text, "consequence": is_consequence(error)}, failure_file(folder, local_rank()))
+        text = str(error) if is_for_users(error) else traceback.format_exc()
+        told = json.dumps({"text": text, "consequence": is_consequence(error)}).encode()
+        replace_file(failure_file(folder, local_rank()), lambda file: file.write(told))
         leave_at_once(1)
 
 
@@ -81,9 +82,3 @@ def _end_with(starter: int) -> None:
     elif local_rank() == 1:
         print(f"the first process of this job ({starter}) was killed or crashed; its ranks end", file=sys.stderr)
     leave_at_once(1)
-
-
-def _write(content: dict[str, object], file: Path) -> None:
-    partial = file.with_suffix(".part")
-    partial.write_text(json.dumps(content), encoding="utf-8")
-    partial.replace(file)
