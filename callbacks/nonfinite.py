@@ -3,9 +3,8 @@
 import json
 import logging
 import math
-import os
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 import torch.distributed as dist
@@ -16,6 +15,7 @@ from torch.nn.utils import get_total_norm
 from torch.optim import Optimizer
 
 from callbacks.batch_facts import BatchFacts, plain
+from core.atomic import replace_file
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +49,12 @@ class NonFinite(Callback):
         max_skipped: Steps that may be skipped in the whole run, over all restarts; one more stops it.
     """
 
-    def __init__(self, folder: str, action: Literal["stop", "skip"] = "stop", max_skipped: int = 10) -> None:
+    def __init__(
+        self,
+        folder: str,
+        action: Literal["stop", "skip"] = "stop",
+        max_skipped: Annotated[int, "max_skipped >= 0"] = 10,
+    ) -> None:
         self.folder = Path(folder)
         self.action = action
         self.max_skipped = max_skipped
@@ -160,7 +165,8 @@ class NonFinite(Callback):
                 "parameters_not_finite": [name for name, value in named if not value.isfinite().all()],
                 "ranks": ranks,
             }
-            _write_json(content, file)
+            file.parent.mkdir(parents=True, exist_ok=True)
+            replace_file(file, lambda stream: stream.write(json.dumps(content, indent=1).encode()))
         return file
 
 
@@ -189,14 +195,3 @@ class KeptBuffers:
 
 def _scaler(trainer: Trainer) -> torch.amp.GradScaler | None:
     return getattr(trainer.precision_plugin, "scaler", None)
-
-
-def _write_json(content: dict[str, Any], file: Path) -> None:
-    """Write a file that is there as a whole or not at all."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    partial = file.with_suffix(".json.part")
-    with partial.open("w", encoding="utf-8") as stream:
-        json.dump(content, stream, indent=1)
-        stream.flush()
-        os.fsync(stream.fileno())
-    partial.replace(file)

@@ -1,7 +1,6 @@
 """Pictures of what a task sees and predicts, as PNG files in the run folder and in every logger that takes images."""
 
-import io
-import os
+from functools import partial
 from pathlib import Path
 from textwrap import fill
 from typing import Annotated
@@ -11,6 +10,8 @@ import torch
 from lightning import Callback, LightningModule, Trainer
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
+
+from core.atomic import replace_file
 
 MIN_FRAME_WIDTH = 128  # smaller frames are enlarged by a whole factor, so that a token stays a sharp square
 FONT_SIZE = 14
@@ -82,7 +83,7 @@ class Panels(Callback):
         ]
         picture = contact_sheet({title: value[:, :, times] for title, value in rows.items()}, captions)
         self.folder.mkdir(parents=True, exist_ok=True)
-        save_png(picture, self.folder / f"{stem}.png")
+        replace_file(self.folder / f"{stem}.png", partial(picture.save, format="PNG", optimize=True))
         for logger in trainer.loggers:
             log_picture(logger, stem.split("_")[0] + "/panels", picture, trainer.global_step)
 
@@ -124,21 +125,6 @@ def contact_sheet(rows: dict[str, Tensor], captions: list[str]) -> Image.Image:
                 image = Image.fromarray(np.ascontiguousarray(frame)).resize((width, height), Image.Resampling.NEAREST)
                 sheet.paste(image, (LABEL_WIDTH + time * (width + GAP), y))
     return sheet
-
-
-def save_png(picture: Image.Image, path: Path) -> None:
-    """Write a PNG that appears complete or not at all."""
-    buffer = io.BytesIO()
-    picture.save(buffer, format="PNG", optimize=True)
-    partial = path.with_suffix(f".{os.getpid()}.part")
-    try:
-        with partial.open("wb") as file:
-            file.write(buffer.getvalue())
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def log_picture(logger: object, key: str, picture: Image.Image, step: int) -> None:

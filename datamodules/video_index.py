@@ -10,11 +10,11 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from uuid import uuid4
 
 from rich.console import Console
 from rich.progress import Progress
 
+from core.atomic import replace_file
 from datamodules.errors import VideoReadError
 from datamodules.killable import KillableProcess
 from datamodules.reading.facts import VideoFacts
@@ -226,15 +226,8 @@ def save(file: Path, index: Mapping[str, tuple[Stamp, VideoFacts]]) -> None:
     """Write the cache so that it appears complete or not at all."""
     videos = {path: [*stamp, facts.to_json()] for path, (stamp, facts) in index.items()}
     file.parent.mkdir(parents=True, exist_ok=True)
-    partial = file.with_name(f"{file.name}.{uuid4().hex}.part")
-    try:
-        with partial.open("w", encoding="utf-8") as stream:
-            json.dump({"version": INDEX_VERSION, "videos": videos}, stream, separators=(",", ":"))
-            stream.flush()
-            os.fsync(stream.fileno())
-        partial.replace(file)
-    finally:
-        partial.unlink(missing_ok=True)
+    content = json.dumps({"version": INDEX_VERSION, "videos": videos}, separators=(",", ":"))
+    replace_file(file, lambda stream: stream.write(content.encode()))
 
 
 @contextmanager

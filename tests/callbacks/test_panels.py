@@ -1,7 +1,5 @@
 """Pictures of clips: chosen, laid out and written as promised."""
 
-import errno
-import os
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +12,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from callbacks.panels import Panels, contact_sheet, save_png, spread_over_videos
+from callbacks.panels import Panels, contact_sheet, spread_over_videos
 
 
 class Painter(LightningModule):
@@ -101,24 +99,6 @@ def test_a_logger_that_takes_images_gets_the_picture(tmp_path: Path) -> None:
 def test_a_task_without_panels_is_refused_with_the_way_out(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"Mute has no method 'panels\(batch\)'.*callbacks=\[default\]"):
         trainer(tmp_path).fit(Mute(), loader(), loader())
-
-
-def test_a_picture_replaces_an_older_one_whole(tmp_path: Path) -> None:
-    for colour in ("red", "green"):
-        save_png(Image.new("RGB", (4, 4), colour), tmp_path / "a.png")
-    assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
-    with Image.open(tmp_path / "a.png") as picture:
-        assert picture.getpixel((0, 0)) == (0, 128, 0)
-
-
-def test_a_picture_that_cannot_be_written_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(descriptor: int) -> None:
-        raise OSError(errno.ENOSPC, "full")
-
-    monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OSError, match="full"):
-        save_png(Image.new("RGB", (4, 4)), tmp_path / "a.png")
-    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("name", ["num_clips", "num_frames", "every_n_epochs"])
