@@ -72,10 +72,13 @@ def check_direction(monitor: Mapping[str, str] | None) -> None:
 
 @contextmanager
 def last_word() -> Iterator[None]:
-    """Print why the first job failed as the last thing of a sweep; Hydra ends it with advice of its own."""
+    """Print what the job, or the first of a sweep that failed, failed of as the last thing; Hydra ends with advice."""
     try:
         yield
     except SystemExit as end:
-        if isinstance(end.__context__, JobError):
-            print(f"{end.__context__}: {end.__context__.reason}", file=sys.stderr)
+        error = end.__context__
+        if isinstance(error, JobError):
+            print(f"{error}: {error.reason}", file=sys.stderr)
+        elif isinstance(error, Exception) and not isinstance(error, CompactHydraException) and not is_for_users(error):
+            print(f"{type(error).__name__}: {error}", file=sys.stderr)
         raise

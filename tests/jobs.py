@@ -31,7 +31,7 @@ class Job:
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if self.process is not None:
-            for process in processes_of(self.process.pid):
+            for process in self.processes():
                 os.kill(process, signal.SIGKILL)
             self.process.wait()
 
@@ -68,6 +68,10 @@ class Job:
     def left_after(self, seconds: float) -> list[int]:
         """Processes that are still there when the command has ended and so much time has passed."""
         end = time.monotonic() + seconds
-        while processes_of(self.process.pid) and time.monotonic() < end:
+        while self.processes() and time.monotonic() < end:
             time.sleep(0.1)
-        return processes_of(self.process.pid)
+        return self.processes()
+
+    def processes(self) -> list[int]:
+        """Processes of the command that live, oldest first."""
+        return processes_of(self.printed)

@@ -19,6 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 REPOSITORY = Path(__file__).resolve().parents[1]
 TOYS = REPOSITORY / "tests" / "toy"
 FRAME = ("train.yaml", "trainer", "callbacks", "logger", "paths", "debug", "experiment/none.yaml")
+MARK = "TOY_JOB"  # variable by which processes are found that belong to a command
 PACKAGES = ("models", "tasks", "datamodules", "callbacks")
 
 
@@ -51,27 +52,22 @@ def run_python(
 
 
 def start_python(project: Path, printed: Path, *arguments: str, **variables: str) -> subprocess.Popen:
-    """Start Python in a project, as `run_python` does, in a session of its own; what it prints goes to a file."""
+    """Start Python in a project, in a session of its own; what it prints goes to a file, which also marks it."""
+    command, environment = [sys.executable, *arguments], isolated(project, **variables, **{MARK: str(printed)})
     with printed.open("w") as file:
         return subprocess.Popen(
-            [sys.executable, *arguments],
-            cwd=project,
-            env=isolated(project, **variables),
-            stdout=file,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
+            command, cwd=project, env=environment, stdout=file, stderr=subprocess.STDOUT, start_new_session=True
         )
 
 
-def processes_of(session: int) -> list[int]:
-    """Processes that live and belong to a session, as all do that the one that `start_python` started has started."""
-    found = []
+def processes_of(printed: Path) -> list[int]:
+    """Processes that live and that a process of `start_python` has started, in whatever session; itself too."""
+    found, mark = [], f"{MARK}={printed}".encode()
     for process in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            state, _, _, its = process.joinpath("stat").read_text().rpartition(")")[2].split()[:4]
-            if int(its) == session and state != "Z":
+        with contextlib.suppress(OSError):  # it has ended, or is not ours
+            if mark in process.joinpath("environ").read_bytes().split(b"\0"):
                 found.append(int(process.name))
-    return found
+    return sorted(found)
 
 
 def isolated(project: Path, **variables: str) -> dict[str, str]:

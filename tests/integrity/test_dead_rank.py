@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.jobs import Job
-from tests.toy_project import make_project, processes_of, trouble
+from tests.toy_project import make_project, trouble
 
 pytestmark = pytest.mark.slow
 LEFT_AFTER_S = 30
@@ -59,8 +59,8 @@ def test_no_rank_outlives_another_and_the_cause_comes_last(planted: list[str], l
 
 def test_a_rank_that_is_killed_before_it_has_loaded_torch_ends_the_job(job: Job) -> None:
     job.start("task=toy", "trainer.devices=2")
-    job.wait(lambda: len(processes_of(job.process.pid)) > 1)
-    os.kill(max(processes_of(job.process.pid)), signal.SIGKILL)
+    job.wait(lambda: len(job.processes()) > 1)
+    os.kill(max(job.processes()), signal.SIGKILL)
     assert job.code() == 1
     assert job.left_after(LEFT_AFTER_S) == []
     assert re.search(r"rank 1 \(process \d+\) was killed by SIGKILL", job.said().rstrip().splitlines()[-1]), job.said()

@@ -17,7 +17,7 @@ from core.run import make_trainer, run
 from core.signals import ASKING, Stopped, request
 from tests.conftest import REPOSITORY
 from tests.jobs import Job
-from tests.toy_project import add_toys, make_project, processes_of, run_script, toy_config, trouble
+from tests.toy_project import add_toys, make_project, run_script, toy_config, trouble
 
 add_toys()
 TIMES = ("perf/", "data/")  # metrics that tell times
@@ -190,7 +190,7 @@ def test_torchrun_passes_a_signal_on_and_all_ranks_save(job: Job) -> None:
     assert job.code() != 0
     step = int(job.said().rpartition("stopped after step ")[2].partition(";")[0])
     assert result(job.logs / "toy" / "torchrun")["global_step"] == step
-    assert processes_of(job.process.pid) == []
+    assert job.left_after(10) == []
 
 
 @pytest.mark.slow
@@ -264,7 +264,7 @@ def test_loader_workers_leave_a_signal_to_all_processes_to_the_training(sample_c
     with Job(REPOSITORY, tmp_path) as job:
         job.start("task=focusmae", "model.depth=1", "trainer.devices=2", f"paths.data={sample_cache}", "run_id=all")
         job.wait_for(job.logs / "focusmae" / "all" / "metrics.csv")
-        assert len(processes_of(job.process.pid)) > 2  # loader workers and their decoders
+        assert len(job.processes()) > 2  # loader workers and their decoders
         os.killpg(job.process.pid, signal.SIGTERM)
         assert job.code() == 143, job.said()
         assert job.left_after(10) == []
