@@ -2,9 +2,9 @@
 
 import sys
 
-from core.cli import prepare
-from core.other_rank import other_rank
-from core.signals import answering_signals
+from core.command_line.cli import prepare
+from core.processes.other_rank import other_rank
+from core.processes.signals import answering_signals
 
 
 def job(cfg) -> float | None:

@@ -18,9 +18,9 @@ from pathlib import Path
 import torch
 
 from core.atomic import PARTIALS
-from core.checkpoint import FOLDER, read_checkpoint, resolve_checkpoint
-from core.checkpoint_files import probe_folder, write_checkpoint
-from core.checkpoint_sums import recorded_sums
+from core.checkpoint.reading import FOLDER, read_checkpoint, resolve_checkpoint
+from core.checkpoint.sums import recorded_sums
+from core.checkpoint.writing import probe_folder, write_checkpoint
 
 VALUES = 50_000  # of one tensor, 200 kB: writing it takes about as long as what comes around it
 LONGEST_S = 0.06  # a process lives as long as a few savings take

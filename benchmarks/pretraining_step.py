@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from core.build import build
-from core.zoo import CONF
+from core.command_line.zoo import CONF
 from models.masked_autoencoder import MaskedAutoencoder
 from models.masking import gather_tokens
 from models.reconstruction import normalised_targets, reconstruction_loss, token_errors

@@ -23,8 +23,8 @@ from torch.utils.data import DataLoader
 
 from callbacks.nonfinite import NonFinite
 from core.build import build
-from core.stopping import StopOnSignal
-from core.zoo import CONF
+from core.command_line.zoo import CONF
+from core.processes.stopping import StopOnSignal
 
 OPTIMIZER_STEP_S = 0.02  # between the gradients and the end of a step
 QUESTIONS = 500

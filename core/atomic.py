@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
-PARTIALS = ".saving-*.part"  # what a killed process may leave; named after no checkpoint, see core/checkpoint_sums.py
+PARTIALS = ".saving-*.part"  # what a killed process may leave; named after no checkpoint, see core/checkpoint/sums.py
 _NO_SYNC = (errno.EINVAL, errno.ENOTSUP)  # of file systems that cannot sync a folder
 
 

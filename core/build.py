@@ -9,9 +9,9 @@ from hydra.utils import get_object, instantiate
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, OmegaConf
 
+from core.command_line.signature import signature
+from core.command_line.targets import RESERVED, TRUSTED, check_values, targets, unknown_parameter, untrusted
 from core.errors import ConfigError, is_message, nearest, wrong
-from core.signature import signature
-from core.targets import RESERVED, TRUSTED, check_values, targets, unknown_parameter, untrusted
 
 # What constructors raise when a value does not suit them; anything else is a fault of the program.
 _REFUSALS = (ValueError, TypeError, FileNotFoundError, ModuleNotFoundError, MisconfigurationException)
@@ -23,7 +23,7 @@ def build(
     """Instantiate ``node`` with plain Python containers.
 
     Targets, names and plain types are checked against what is really imported, which includes what the check of the
-    command line (``core/check.py``) cannot see.
+    command line (``core/command_line/check.py``) cannot see.
 
     Args:
         node: Config node with a ``_target_``.

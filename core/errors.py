@@ -113,3 +113,13 @@ def readable(everybody: bool = False) -> Iterator[None]:
         if everybody or primary_process():
             print(error, file=sys.stderr)
         sys.exit(1)
+
+
+@contextmanager
+def until_read() -> Iterator[None]:
+    """Stop printing without a word when nobody reads on, as in ``| head``."""
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:  # Python would complain once more when it closes the stream
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -39,7 +39,7 @@ def launch(run: Callable[[DictConfig], float | None], cfg: DictConfig) -> float 
     Returns:
         What ``run`` returns: the value that a sweeper compares.
     """
-    from core.check import check_config
+    from core.command_line.check import check_config
     from core.sweep import check_direction
 
     check_config(cfg)

@@ -15,8 +15,8 @@ from rich.tree import Tree
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from core.command_line.targets import RESERVED
 from core.errors import plain
-from core.targets import RESERVED
 
 _FILE_WIDTH = 120  # columns where the output is no terminal
 _NOT_SHOWN = ("next", "name")

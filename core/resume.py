@@ -6,8 +6,8 @@ from lightning import Callback, LightningModule, Trainer
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
+from core.command_line.targets import settings
 from core.errors import ConfigError, wrong
-from core.targets import settings
 
 KEPT_GROUPS = ("optim", "scheduler")
 

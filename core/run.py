@@ -24,19 +24,19 @@ from torch import nn
 from core import report
 from core.build import build, find
 from core.check_data import check_data
-from core.checkpoint import read_unverified, resolve_checkpoint
-from core.checkpoint_io import CheckpointFiles, ConfigInCheckpoint, probe_folders
+from core.checkpoint.plugin import CheckpointFiles, ConfigInCheckpoint, probe_folders
+from core.checkpoint.reading import read_unverified, resolve_checkpoint
+from core.command_line.targets import CORE_KEYS
 from core.errors import primary_process, wrong
 from core.idle import idle_options
 from core.metrics_file import MetricsFile
-from core.one_config import OneConfig
 from core.optim import scale_to_batch
 from core.precision import keep_exact
-from core.ranks import together
+from core.processes.one_config import OneConfig
+from core.processes.ranks import together
+from core.processes.signals import request
+from core.processes.stopping import StopOnSignal, leave_signals_to_us
 from core.resume import Resume, continued
-from core.signals import request
-from core.stopping import StopOnSignal, leave_signals_to_us
-from core.targets import CORE_KEYS
 
 # Advertisement, devices that are neither there nor used, what will be reported when it is done or is seen anyway.
 _NO_NEWS = re.compile(

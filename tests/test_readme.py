@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from core.check import check_overrides
+from core.command_line.check import check_overrides
 from tests.conftest import REPOSITORY
 
 TEXT = (REPOSITORY / "README.md").read_text(encoding="utf-8")

@@ -9,9 +9,9 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from callbacks.best_checkpoint import BestCheckpoint
-from core.checkpoint import best_of
-from core.checkpoint_io import CheckpointFiles, ConfigInCheckpoint
-from core.checkpoint_sums import verify
+from core.checkpoint.plugin import CheckpointFiles, ConfigInCheckpoint
+from core.checkpoint.reading import best_of
+from core.checkpoint.sums import verify
 
 VALUES = (5.0, 3.0, 4.0, 1.0, 2.0)  # of the metric, one per epoch
 

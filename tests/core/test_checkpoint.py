@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from core.checkpoint import CheckpointError, load_task, read_checkpoint, resolve_checkpoint
-from core.checkpoint_files import write_checkpoint
-from core.checkpoint_io import CheckpointFiles
-from core.checkpoint_sums import digest_of, sum_file
+from core.checkpoint.plugin import CheckpointFiles
+from core.checkpoint.sums import digest_of, sum_file
+from core.checkpoint.writing import write_checkpoint
 from core.errors import ConfigError
 from core.run import run
 from tests.toy_project import add_toys, toy_config

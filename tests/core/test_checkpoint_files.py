@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from core.checkpoint_files import SaveError, probe_folder, remove_checkpoint, write_checkpoint
-from core.checkpoint_sums import CheckpointError, digest_of, open_safely, recorded_sums, sum_file, verify
+from core.checkpoint.sums import CheckpointError, digest_of, open_safely, recorded_sums, sum_file, verify
+from core.checkpoint.writing import SaveError, probe_folder, remove_checkpoint, write_checkpoint
 
 CONTENT = {"state_dict": {"w": torch.arange(5000.0)}, "epoch": 3, "lr": [0.1, None], "name": "é"}
 

@@ -10,9 +10,9 @@ from safetensors.torch import load_file
 
 from core.build import build
 from core.checkpoint import read_checkpoint
-from core.checkpoint_files import write_checkpoint
-from core.checkpoint_sums import digest_of, sum_file
-from core.checkpoint_tool import main
+from core.checkpoint.sums import digest_of, sum_file
+from core.checkpoint.tool import main
+from core.checkpoint.writing import write_checkpoint
 from core.run import run
 from models.pretrained import load_pretrained
 from tests.toy_project import REPOSITORY, add_toys, run_python, toy_config

@@ -12,7 +12,7 @@ from tests.toy_project import make_project, run_python, run_script
 # Checks every command line of a list in one process; says what each was answered and whether torch was imported for it.
 CHECK_ALL = """
 import json, sys
-from core.check import check_overrides
+from core.command_line.check import check_overrides
 from core.errors import ConfigError
 answers = []
 for line in json.loads(sys.argv[1]):

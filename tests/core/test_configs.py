@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 import yaml
 
-from core.check import check_overrides
+from core.command_line.check import check_overrides
+from core.command_line.targets import CORE_KEYS, RESERVED
+from core.command_line.zoo import CONF, choices
 from core.errors import PROJECT, ConfigError
-from core.targets import CORE_KEYS, RESERVED
-from core.zoo import CONF, choices
 from tests.constructors import constructors, real_parameters, takes_more
 
 FILES = sorted(path.relative_to(CONF) for path in CONF.rglob("*.yaml"))

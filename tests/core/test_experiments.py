@@ -9,8 +9,8 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from core.build import build
+from core.command_line.overrides import composed
 from core.optim import scale_to_batch
-from core.overrides import composed
 from tasks.parameter_groups import parameter_groups, scale_learning_rates
 
 EXPERIMENTS = Path(__file__).resolve().parents[2] / "conf" / "experiment"

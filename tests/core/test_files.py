@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from core.command_line.files import check_can_be_made, check_file, check_paths
 from core.errors import ConfigError
-from core.files import check_can_be_made, check_file, check_paths
 
 TARGET = "datamodules.shanghaitech.ShanghaiTech"
 

@@ -9,7 +9,7 @@ from typing import Any, Literal, Optional, Union
 import pytest
 import torch
 
-from core.hints import Instance, fits, spell
+from core.command_line.hints import Instance, fits, spell
 
 
 @pytest.mark.parametrize(

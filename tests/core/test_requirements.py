@@ -8,10 +8,10 @@ from lightning.pytorch.accelerators import AcceleratorRegistry
 from lightning.pytorch.strategies import StrategyRegistry
 from lightning.pytorch.trainer import Trainer
 
+from core.command_line.hints import fits
+from core.command_line.requirements import ACCELERATORS, PROFILERS, STRATEGIES, TRAINER, check_requirements, hint_of
+from core.command_line.signature import signature
 from core.errors import ConfigError
-from core.hints import fits
-from core.requirements import ACCELERATORS, PROFILERS, STRATEGIES, TRAINER, check_requirements, hint_of
-from core.signature import signature
 
 VALUES = (-1, 0, 0.5, 1, 1.5, 3, 4)
 TINY = {"num_frames": 6, "image_size": 12, "patch_size": 2, "tubelet_size": 2, "dim": 12, "depth": 1, "num_heads": 2}

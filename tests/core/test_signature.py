@@ -5,8 +5,8 @@ from typing import get_type_hints
 
 import pytest
 
-from core.hints import Instance, fits
-from core.signature import class_literal, is_subclass, locate, signature
+from core.command_line.hints import Instance, fits
+from core.command_line.signature import class_literal, is_subclass, locate, signature
 from tests.constructors import constructors, real_parameters
 
 TARGETS = [

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from core import zoo
+from core.command_line import zoo
 
 SHOWN = [(group, name) for group in zoo.groups() for name in zoo.choices(group)]
 
@@ -24,7 +24,7 @@ def test_the_page_lists_every_task_model_datamodule_and_experiment() -> None:
 
 
 def test_a_group_can_be_listed_alone(repository: Path) -> None:
-    command = [sys.executable, "-m", "core.zoo", "list"]
+    command = [sys.executable, "-m", "core.command_line.zoo", "list"]
     done = subprocess.run([*command, "model"], cwd=repository, capture_output=True, text=True)
     assert done.returncode == 0
     assert [line.split()[0] for line in done.stdout.strip().splitlines()[1:]] == zoo.choices("model")

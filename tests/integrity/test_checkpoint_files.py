@@ -16,8 +16,8 @@ import torch
 from lightning import Callback, LightningModule, Trainer
 
 from core.checkpoint import read_checkpoint
-from core.checkpoint_files import SaveError, write_checkpoint
-from core.checkpoint_sums import CheckpointError, verify
+from core.checkpoint.sums import CheckpointError, verify
+from core.checkpoint.writing import SaveError, write_checkpoint
 from core.run import run
 from tests.conftest import REPOSITORY
 from tests.toy_project import add_toys, make_project, run_python, run_script, toy_config
@@ -102,8 +102,8 @@ ON_A_DISK = """
 import json, subprocess, sys
 from pathlib import Path
 import torch
-from core.checkpoint_files import SaveError, probe_folder, write_checkpoint
-from core.checkpoint_sums import verify
+from core.checkpoint.writing import SaveError, probe_folder, write_checkpoint
+from core.checkpoint.sums import verify
 
 disk = Path(sys.argv[1])
 def mount(*options):
@@ -246,7 +246,7 @@ def test_a_run_that_is_only_loaded_from_checks_what_it_loads(tmp_path: Path) -> 
 
 SHOW = """
 import json, sys
-from core.checkpoint_tool import main
+from core.checkpoint.tool import main
 main(["show", sys.argv[1]])
 print(json.dumps("lightning" in sys.modules))
 """

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 import torch
 
-from core.check import check_config
 from core.checkpoint import read_checkpoint
+from core.command_line.check import check_config
 from core.errors import ConfigError, is_for_users
 from core.run import run
 from tests.conftest import REPOSITORY

@@ -12,9 +12,9 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-from core import signals
+from core.processes import signals
+from core.processes.signals import ASKING, Stopped, request
 from core.run import make_trainer, run
-from core.signals import ASKING, Stopped, request
 from tests.conftest import REPOSITORY
 from tests.jobs import Job
 from tests.toy_project import add_toys, make_project, run_script, toy_config, trouble
@@ -112,9 +112,9 @@ import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from core import run_id
-from core import signals
+from core.processes import signals
 from core.run import make_trainer, run
-from core.signals import Stopped, request
+from core.processes.signals import Stopped, request
 
 FIXED = ["task=toy", "trainer.accelerator=cpu", "trainer.devices=2", "trainer.strategy=ddp_fork", "run_id=x",
          "trainer.log_every_n_steps=1", "trainer.max_epochs=3", "datamodule.length=13"]

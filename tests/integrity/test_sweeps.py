@@ -9,7 +9,7 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-from core.one_config import config_hash
+from core.processes.one_config import config_hash
 from tests.toy_project import isolated, make_project, run_python
 
 pytestmark = pytest.mark.slow

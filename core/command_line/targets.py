@@ -3,8 +3,8 @@
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
+from core.command_line.hints import choices_of, fits, spell
 from core.errors import ConfigError, nearest, plain, wrong
-from core.hints import choices_of, fits, spell
 
 TRUSTED = (
     "models.",

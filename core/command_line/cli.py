@@ -1,10 +1,9 @@
 """What happens between the command line and the first job: print the zoo, or refuse what cannot work."""
 
-import os
 import sys
 
-from core import zoo
-from core.errors import ConfigError, readable
+from core.command_line import zoo
+from core.errors import ConfigError, readable, until_read
 
 _HELP = ("-h", "--help")
 _SWEEP = ("-m", "--multirun")
@@ -23,7 +22,8 @@ def prepare(arguments: list[str]) -> list[str]:
         The same arguments, ``-m`` in front wherever it stood: Hydra's parser does not take it between overrides.
     """
     if not arguments or any(argument in _HELP for argument in arguments):
-        _show(zoo.text())
+        with until_read():
+            print(zoo.text())
         sys.exit(0)
     sweep = [argument for argument in arguments if argument in _SWEEP]
     arguments = [*sweep[:1], *(argument for argument in arguments if argument not in _SWEEP)]
@@ -32,17 +32,10 @@ def prepare(arguments: list[str]) -> list[str]:
     return arguments
 
 
-def _show(text: str) -> None:
-    try:
-        print(text, flush=True)
-    except BrokenPipeError:  # "| head" has read enough; Python would complain once more when it closes the stream
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
 def _check(arguments: list[str]) -> None:
     from hydra._internal.utils import get_args_parser
 
-    from core.check import check_overrides
+    from core.command_line.check import check_overrides
     from core.run_id import run_id
 
     parser = get_args_parser()

@@ -10,12 +10,12 @@ from typing import Any
 from torch import Tensor
 
 from core.atomic import replace_file
-from core.checkpoint import read_checkpoint, read_unverified
-from core.checkpoint_files import save_error
-from core.checkpoint_sums import CheckpointError, digest_of, recorded_sums, sum_file, verify
-from core.errors import ConfigError, readable
-from core.model_card import model_card
-from core.targets import CORE_KEYS
+from core.checkpoint.model_card import model_card
+from core.checkpoint.reading import read_checkpoint, read_unverified
+from core.checkpoint.sums import CheckpointError, digest_of, recorded_sums, sum_file, verify
+from core.checkpoint.writing import save_error
+from core.command_line.targets import CORE_KEYS
+from core.errors import ConfigError, readable, until_read
 
 NETWORK = "model."  # where a task keeps its network
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
@@ -37,7 +37,7 @@ def main(arguments: list[str] | None = None) -> None:
     export_it.add_argument("--overwrite", action="store_true", help="replace files of an earlier export")
     export_it.set_defaults(command=lambda given: print(export(given.file, given.folder, given.overwrite)))
     given = parser.parse_args(arguments)
-    with readable():
+    with readable(), until_read():
         given.command(given)
 
 

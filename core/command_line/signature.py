@@ -13,9 +13,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal, Optional, Union
 
+from core.command_line.hints import Instance
+from core.command_line.zoo import ROOT
 from core.errors import PROJECT
-from core.hints import Instance
-from core.zoo import ROOT
 
 _PLAIN = {"int": int, "float": float, "bool": bool, "str": str, "None": None, "Any": Any, "object": object}
 _PATHS = {"Path": Path, "PathLike": Path}
@@ -282,7 +282,7 @@ def _is_none(node: ast.expr) -> bool:
 
 
 def evaluate(node: ast.expr, where: Source, _steps: int = 0) -> Any:
-    """Turn an annotation into a type that ``core.hints.fits`` understands.
+    """Turn an annotation into a type that ``core.command_line.hints.fits`` understands.
 
     Classes become ``Instance``; what cannot be read becomes ``Any``.
     """

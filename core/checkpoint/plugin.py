@@ -11,14 +11,14 @@ from lightning import Callback, LightningModule, Trainer
 from lightning import __version__ as lightning_version
 from lightning.fabric.plugins import TorchCheckpointIO
 
-from core.checkpoint_files import probe_folder, remove_checkpoint, write_checkpoint
-from core.checkpoint_sums import open_safely, verify
+from core.checkpoint.sums import open_safely, verify
+from core.checkpoint.writing import probe_folder, remove_checkpoint, write_checkpoint
 
 KEPT = ("name", "task", "model", "datamodule", "optim", "scheduler", "seed", "monitor")
 
 
 class CheckpointFiles(TorchCheckpointIO):
-    """Write, read and remove every checkpoint of a Trainer through ``core/checkpoint_files.py``.
+    """Write, read and remove every checkpoint of a Trainer through ``core/checkpoint/writing.py``.
 
     A folder is made and probed once; when it is gone later, because a disk was unmounted or somebody removed it, that
     is an error and not a reason to make another one in its place. Addresses such as ``s3://...`` stay with Lightning's

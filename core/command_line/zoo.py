@@ -6,7 +6,7 @@ from pathlib import Path
 
 from core.errors import wrong
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 CONF = ROOT / "conf"
 LISTED = {"task": "tasks", "datamodule": "datamodules", "model": "models", "experiment": "experiments"}
 _NAMED = ("optim", "scheduler", "callbacks", "logger", "trainer", "debug")
@@ -68,7 +68,7 @@ def text() -> str:
 
 
 def main(arguments: list[str]) -> int:
-    """Entry of ``python -m core.zoo list [group]``; returns the exit code."""
+    """Entry of ``python -m core.command_line.zoo list [group]``; returns the exit code."""
     command, *names = arguments or ["list"]
     if command != "list" or len(names) > 1:
         print(f"{' '.join(arguments)}: expected list [{'|'.join(groups())}]", file=sys.stderr)

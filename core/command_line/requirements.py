@@ -12,9 +12,9 @@ from functools import cache
 from itertools import product
 from typing import Any, Literal
 
+from core.command_line.hints import Instance
+from core.command_line.signature import Signature
 from core.errors import wrong
-from core.hints import Instance
-from core.signature import Signature
 
 TRAINER = "lightning.pytorch.trainer.trainer.Trainer"
 ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps", "tpu")

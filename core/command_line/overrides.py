@@ -15,10 +15,10 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from core import run_id  # noqa: F401 registers the resolver that the config uses
+from core.command_line.signature import signature
+from core.command_line.targets import RESERVED, SUPPLIED, TOP_LEVEL
+from core.command_line.zoo import CONF, choices, groups
 from core.errors import ConfigError, nearest, wrong
-from core.signature import signature
-from core.targets import RESERVED, SUPPLIED, TOP_LEVEL
-from core.zoo import CONF, choices, groups
 
 ROOT_CONFIG = "train"
 SWEEPER, LAUNCHER, SEARCHED = "hydra/sweeper", "hydra/launcher", "hydra.sweeper.params."

@@ -19,7 +19,7 @@ from typing import Any, BinaryIO
 import torch
 
 from core.atomic import PARTIALS, replace_file, sync_folder, unlink
-from core.checkpoint_sums import CheckpointError, digest_of, recorded_sums, sum_file
+from core.checkpoint.sums import CheckpointError, digest_of, recorded_sums, sum_file
 
 _PLAIN = (type(None), bool, int, float, complex, str, bytes, torch.Tensor, torch.nn.Parameter)
 _PLAIN_TORCH = (torch.Size, torch.dtype, torch.device)

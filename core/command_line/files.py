@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from core.command_line.signature import class_literal
 from core.errors import ConfigError, nearest, wrong
-from core.signature import class_literal
 
 
 def check_file(key: str, value: str | None, words: tuple[str, ...] = ()) -> None:

@@ -4,9 +4,9 @@ from typing import Any
 
 import yaml
 
+from core.command_line.signature import class_literal, classes_of, defines, is_subclass, signature
+from core.command_line.zoo import CONF, choices
 from core.errors import wrong
-from core.signature import class_literal, classes_of, defines, is_subclass, signature
-from core.zoo import CONF, choices
 
 WITHOUT_TASK = "check"  # the mode that looks at the data alone
 STEPS = {"fit": "training_step", "validate": "validation_step", "test": "test_step", "predict": "predict_step"}

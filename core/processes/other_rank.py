@@ -17,7 +17,7 @@ from typing import NoReturn
 
 from core.atomic import replace_file
 from core.errors import is_for_users
-from core.signals import request
+from core.processes.signals import request
 
 STARTER_VARIABLE = "VIDZOO_STARTER"  # process id of the rank that starts the others of its node
 LOOK_S = 0.5  # between two looks at another process

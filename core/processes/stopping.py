@@ -11,8 +11,8 @@ from lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 from torch.optim import Optimizer
 
+from core.processes.signals import REQUEUE, request
 from core.run_id import batch_job
-from core.signals import REQUEUE, request
 
 KEY = "vidzoo/asked_to_stop"
 
@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 
 class StopOnSignal(Callback):
-    """Save and leave at the end of the optimizer step in which any rank got a signal (`core.signals`).
+    """Save and leave at the end of the optimizer step in which any rank got a signal (`core.processes.signals`).
 
     Several ranks have to leave after the same step. They ask each other in every step, on a process group of their own
     that reduces one number on the CPU: it starts when the gradients are there and is read when the step is over, so
@@ -160,7 +160,7 @@ class StopOnSignal(Callback):
 
 
 def leave_signals_to_us(trainer: Trainer) -> None:
-    """Keep Lightning from answering signals beside `core.signals`.
+    """Keep Lightning from answering signals beside `core.processes.signals`.
 
     On SIGTERM it would wait for other ranks within the handler and stop wherever it is, without a checkpoint; under
     SLURM it would save a file of its own on SIGUSR1, and ignore SIGTERM.

@@ -1,16 +1,13 @@
-"""Checkpoints that stand alone: they carry the config they were trained with, and are opened safely.
-
-``python -m core.checkpoint show FILE`` tells what is in one, ``export FILE [FOLDER]`` makes weights for others of it.
-"""
+"""Opening checkpoints safely, and finding those of a run."""
 
 import logging
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from core.checkpoint_sums import CheckpointError, CheckpointNotFoundError, open_safely, verify
+from core.checkpoint.sums import CheckpointError, CheckpointNotFoundError, open_safely, verify
+from core.command_line.targets import CORE_KEYS
 from core.errors import primary_process, wrong
-from core.targets import CORE_KEYS
 
 if TYPE_CHECKING:
     from lightning import LightningModule
@@ -184,9 +181,3 @@ def _badness(file: Path, checkpoint: dict[str, Any]) -> float:
         if state.get("monitor") == monitor.get("metric") and state.get("current_score") is not None:
             return float(state["current_score"]) * (-1 if monitor.get("mode") == "max" else 1)
     raise CheckpointError(f"{file}: does not say how good it is; name the file that is meant")
-
-
-if __name__ == "__main__":
-    from core.checkpoint_tool import main
-
-    main()

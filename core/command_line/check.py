@@ -6,20 +6,19 @@ from typing import Any, Literal
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from core.compatibility import (
+from core.command_line.compatibility import (
     STEPS,
     WITHOUT_TASK,
     check_data_suits_task,
     check_model_suits_task,
     check_task_has_mode,
 )
-from core.errors import PROJECT, nearest, wrong
-from core.files import check_can_be_made, check_file, check_paths
-from core.hints import spell
-from core.overrides import check_choices, composed, jobs, parse
-from core.requirements import check_requirements, hint_of
-from core.signature import locate, signature, source
-from core.targets import (
+from core.command_line.files import check_can_be_made, check_file, check_paths
+from core.command_line.hints import spell
+from core.command_line.overrides import check_choices, composed, jobs, parse
+from core.command_line.requirements import check_requirements, hint_of
+from core.command_line.signature import locate, signature, source
+from core.command_line.targets import (
     CORE_KEYS,
     RESERVED,
     SUPPLIED,
@@ -30,6 +29,7 @@ from core.targets import (
     unknown_parameter,
     untrusted,
 )
+from core.errors import PROJECT, nearest, wrong
 
 PLAIN = {
     "name": str,

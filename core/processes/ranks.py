@@ -15,8 +15,8 @@ from typing import Any
 from lightning import Trainer
 from lightning.pytorch.strategies.launchers import _MultiProcessingLauncher, _SubprocessScriptLauncher
 
-from core.other_rank import GRACE_S, LOOK_S, STARTER_VARIABLE, failure_file, is_consequence, leave_at_once
-from core.signals import Stopped, request
+from core.processes.other_rank import GRACE_S, LOOK_S, STARTER_VARIABLE, failure_file, is_consequence, leave_at_once
+from core.processes.signals import Stopped, request
 
 FAREWELL_S = 60.0  # for ranks to end that have nothing left to do
 _ASKED = {code: number for number in (signal.SIGTERM, signal.SIGINT) for code in (-number, Stopped(number).code)}
