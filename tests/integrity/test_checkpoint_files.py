@@ -6,6 +6,7 @@ import logging
 import os
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -145,6 +146,26 @@ def test_a_full_disk_and_one_that_cannot_be_written_to_are_errors(tmp_path: Path
         ("fixed_probed", errno.EROFS, "Read-only file system"),
     ):
         assert found[name][0] == number and text in found[name][1], found[name]
+
+
+SAVE = """
+import sys
+import torch
+from core.checkpoint.writing import write_checkpoint
+write_checkpoint({"state_dict": {"x": torch.arange(1000)}, "config": {}}, sys.argv[1])
+"""
+
+
+def test_a_temporary_folder_on_another_disk_takes_no_part_in_saving(tmp_path: Path) -> None:
+    memory = Path("/dev/shm")  # of Linux; where there is none, another folder of the same disk has to do
+    with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else tmp_path) as elsewhere:
+        path = tmp_path / "run" / "last.ckpt"
+        path.parent.mkdir()
+        done = run_python(REPOSITORY, "-c", SAVE, str(path), TMPDIR=elsewhere)
+        assert done.returncode == 0, done.stderr
+        assert not list(Path(elsewhere).iterdir())
+    verify(path)
+    assert sorted(file.name for file in path.parent.iterdir()) == ["last.ckpt", "last.ckpt.sha256"]
 
 
 def test_a_run_that_could_not_save_ends_before_its_first_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
