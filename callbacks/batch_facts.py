@@ -64,13 +64,16 @@ def measure(value: Tensor) -> Tensor:
     Returns:
         (4, B) float64; infinite where a sample has no finite value.
     """
-    flat = value.detach().reshape(len(value), -1).float()
+    size = math.prod(value.shape[1:])
+    flat = value.detach().reshape(len(value), size).float()
+    if size == 0:  # no boxes, say; torch finds no smallest of nothing
+        flat = flat.new_full((len(value), 1), math.nan)
     finite = flat.isfinite()
     count = finite.sum(1)
     smallest = flat.where(finite, math.inf).amin(1)
     largest = flat.where(finite, -math.inf).amax(1)
     mean = flat.where(finite, 0.0).sum(1, dtype=torch.float64) / count
-    return torch.stack([smallest.double(), largest.double(), mean, (flat.shape[1] - count).double()])
+    return torch.stack([smallest.double(), largest.double(), mean, (size - count).double()])
 
 
 def plain(value: Any) -> Any:

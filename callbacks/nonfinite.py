@@ -70,12 +70,11 @@ class NonFinite(Callback):
     def load_state_dict(self, state_dict: dict[str, int]) -> None:
         self.skipped = state_dict["skipped"]
 
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._buffers.keep(pl_module)
-
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         if self._batches:
             self._batches[-1].let_go()  # accumulated batches are not kept in memory for their sake
+        else:  # not after the step before: what follows a step, such as an average of weights, is not to be undone
+            self._buffers.keep(pl_module)
         self._batches.append(BatchFacts(batch))
 
     def on_before_backward(self, trainer: Trainer, pl_module: LightningModule, loss: Tensor) -> None:
@@ -86,7 +85,7 @@ class NonFinite(Callback):
         batches, self._batches = self._batches, []
         parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
         norm = get_total_norm([parameter.grad for parameter in parameters if parameter.grad is not None])
-        wrong = torch.stack([value.isfinite().logical_not().to(pl_module.device) for value in (*losses, norm)])
+        wrong = torch.stack([value.isfinite().all().logical_not().to(pl_module.device) for value in (*losses, norm)])
         wrong = torch.stack([wrong[:-1].any(), wrong[-1]]).int()
         if trainer.world_size > 1:
             dist.all_reduce(wrong, dist.ReduceOp.MAX)
@@ -100,8 +99,6 @@ class NonFinite(Callback):
             self._leave_out(trainer, parameters, optimizer)
         elif wrong_gradient:
             self._buffers.put_back()  # the scaler leaves the step out
-        else:
-            self._buffers.keep(pl_module)
 
     def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
         if self._clip_val is not None:

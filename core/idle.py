@@ -5,6 +5,7 @@ from typing import Any
 
 ONLY_FIT_GROUPS = ("optim", "scheduler")
 ONLY_FIT = (
+    "nonfinite",
     "trainer.max_epochs",
     "trainer.max_steps",
     "trainer.accumulate_grad_batches",
@@ -14,6 +15,7 @@ ONLY_FIT = (
     "trainer.check_val_every_n_epoch",
 )
 OVERRULED = {"datamodule.frame_step": "datamodule.step_s", "scheduler.warmup_epochs": "scheduler.warmup_steps"}
+ANSWERS_NONFINITE = "callbacks.nonfinite.NonFinite"
 ONLY_WITH = {"model.decoder_mask_ratio": "model.decoder_mask", "task.sampling_weight": "model.focus"}
 STOPPED_BY_FAST_RUN = ("max_epochs", "max_steps", "limit_train_batches", "limit_val_batches", "limit_test_batches")
 
@@ -72,6 +74,13 @@ def _beside_others(config: dict[str, Any], values: dict[str, str]) -> Iterator[s
             yield f"{key}={value} has no effect: {OVERRULED[key]}={_value(config, OVERRULED[key])} takes its place"
         if key in ONLY_WITH and not _value(config, ONLY_WITH[key]):
             yield f"{key}={value} has no effect: it belongs to {ONLY_WITH[key]}, which is not set here"
+    callbacks = (config.get("callbacks") or {}).values()
+    if config["mode"] == "fit" and "nonfinite" in values and ANSWERS_NONFINITE not in map(_target, callbacks):
+        yield f"nonfinite={values['nonfinite']} has no effect: callbacks.nonfinite, which answers it, is left out"
+
+
+def _target(node: dict[str, Any] | None) -> str | None:
+    return (node or {}).get("_target_")
 
 
 def _value(config: dict[str, Any], key: str) -> Any:

@@ -1,6 +1,7 @@
 """The ranks that Lightning starts on a node: none outlives another, and the error that is raised is the first one."""
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -18,7 +19,7 @@ from lightning.pytorch.strategies.launchers import _MultiProcessingLauncher, _Su
 from core.processes.other_rank import GRACE_S, LOOK_S, STARTER_VARIABLE, failure_file, is_consequence, leave_at_once
 from core.processes.signals import Stopped, request
 
-FAREWELL_S = 60.0  # for ranks to end that have nothing left to do
+FAREWELL_S = 60.0  # for ranks to end that were asked to
 _ASKED = {code: number for number in (signal.SIGTERM, signal.SIGINT) for code in (-number, Stopped(number).code)}
 
 
@@ -109,12 +110,12 @@ class WatchedRanks(_SubprocessScriptLauncher):
         return first
 
     def see_off(self) -> None:
-        """Wait for the other ranks, which have done their work.
+        """Wait for the other ranks, which may still be at work: in a prediction nobody waits for anybody.
 
         Raises:
-            RankError: When one of them has not.
+            RankError: When one of them failed.
         """
-        self._wait(FAREWELL_S, lambda: all(rank.poll() is not None for rank in self.ranks))
+        self._wait(math.inf, lambda: all(rank.poll() is not None for rank in self.ranks))
         failures = self._failures()
         self._over = True
         self._kill()

@@ -27,12 +27,14 @@ def checkpoint(**changes) -> dict:
 def test_a_plain_training_has_nothing_to_say() -> None:
     assert idle_options(config(), ["task=toy", "optim.lr=0.1", "trainer.max_epochs=4"], None, 1) == []
     assert idle_options(config(ckpt_path="last"), ["ckpt_path=last"], checkpoint(), 1) == []
+    answered = config(callbacks={"mine": {"_target_": "callbacks.nonfinite.NonFinite"}, "removed": None})
+    assert idle_options(answered, ["nonfinite=skip"], None, 1) == []
     taken = config(optim=ADAM | {"lr": 0.2}, resume={"override": ["optim.lr"]})
     assert idle_options(taken, ["optim.lr=0.2"], checkpoint(), 1) == []
 
 
 @pytest.mark.parametrize("mode", ["validate", "test", "predict"])
-@pytest.mark.parametrize("option", ["optim.lr=1", "scheduler=cosine", "trainer.max_epochs=3"])
+@pytest.mark.parametrize("option", ["optim.lr=1", "scheduler=cosine", "trainer.max_epochs=3", "nonfinite=skip"])
 def test_options_of_training_have_no_effect_elsewhere(mode: str, option: str) -> None:
     [message] = idle_options(config(mode), [option], checkpoint(), 1)
     assert message == f"{option} has no effect: mode={mode} does not train"
@@ -65,6 +67,7 @@ def test_options_of_training_have_no_effect_elsewhere(mode: str, option: str) ->
         (config(trainer={"fast_dev_run": True}), ["logger=wandb"], None, ["logger=wandb", "fast_dev_run"]),
         (config(trainer={"sync_batchnorm": True}), [], None, ["sync_batchnorm", "one process"]),
         (config(trainer={"gradient_clip_algorithm": "norm"}), [], None, ["gradient_clip_algorithm", "val is null"]),
+        (config(callbacks={}), ["nonfinite=skip"], None, ["nonfinite=skip", "callbacks.nonfinite", "left out"]),
         (config(trainer={"limit_val_batches": 0}), [], None, ["monitor.metric=val/loss", "validation"]),
     ],
 )

@@ -42,7 +42,7 @@ class Regression(LightningModule):
             loss = loss + (0 * value.sum()).sqrt()
         if wrong and self.way == "loss":  # clamp hands no gradient on
             loss = loss + (value.sum() * torch.inf).clamp(torch.inf, torch.inf) - 0
-        return loss
+        return loss.reshape(1) if self.way == "vector" else loss
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return self.optimizer(self.parameters())
@@ -71,7 +71,8 @@ def train(
 
     quiet = ("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary")
     options |= dict.fromkeys(quiet, False)
-    trainer = Trainer(accelerator="cpu", devices=1, max_epochs=1, callbacks=[nonfinite, trajectory], **options)
+    callbacks = [nonfinite, trajectory, *options.pop("callbacks", [])]
+    trainer = Trainer(accelerator="cpu", devices=1, max_epochs=1, callbacks=callbacks, **options)
     trainer.fit(Regression(way, optimizer, faults), DataLoader(samples, batch_size=4))
     return trainer, nonfinite, trajectory.states
 
@@ -133,6 +134,26 @@ def test_a_gradient_that_no_scale_makes_finite_is_a_fault(tmp_path: Path) -> Non
     assert nonfinite.skipped == 4  # scales 4 and 2 were the scaler's to lower
 
 
+class Counting(Callback):
+    """Change a buffer after every step, as an average of weights does."""
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        pl_module.register_buffer("batches", torch.zeros(()))
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
+        pl_module.batches += 1
+
+
+def test_what_follows_a_step_is_not_undone_with_the_next(tmp_path: Path) -> None:
+    trainer, _, _ = train(tmp_path, "input", callbacks=[Counting()])
+    assert trainer.lightning_module.batches == 8
+
+
+def test_a_loss_may_be_a_vector_of_one(tmp_path: Path) -> None:
+    _, nonfinite, states = train(tmp_path, "vector")
+    assert nonfinite.skipped == 0 and not equal(*states[:2])
+
+
 def test_stop_is_an_error_that_names_the_file(tmp_path: Path) -> None:
     with pytest.raises(NonFiniteError, match=r"step 3: the loss is not finite; .*/step_000003.json tells of which"):
         train(tmp_path, "input", action="stop")
@@ -168,6 +189,13 @@ def test_values_that_are_not_finite_are_counted_per_sample() -> None:
     assert told["video"]["non_finite"] == [0, 2, 3]
     assert told["video"]["min"] == [1, 5, "inf"] and told["video"]["mean"] == [2, 5, "nan"]
     assert told["label"] == [1, 0, 1] and told["name"] == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize("shape", [(0, 5), (2, 0, 4)], ids=str)
+def test_a_batch_without_any_box_is_no_obstacle(shape: tuple[int, ...]) -> None:
+    told = BatchFacts({"boxes": torch.empty(shape), "name": ["a", "b"]}).told()
+    assert told["boxes"]["non_finite"] == [0] * shape[0] and told["boxes"]["min"] == ["inf"] * shape[0]
+    json.dumps(told, allow_nan=False)
 
 
 STEPS = ("trainer.max_epochs=2", "trainer.log_every_n_steps=1")  # six steps each
