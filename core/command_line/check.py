@@ -1,6 +1,7 @@
 """Check a composed config without importing what it names, so that a wrong one is answered at once."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
+from types import MappingProxyType
 from typing import Any, Literal
 
 from omegaconf import DictConfig, OmegaConf, open_dict
@@ -62,15 +63,15 @@ def check_overrides(overrides: list[str], multirun: bool = False) -> None:
     for job in jobs(parsed, multirun):
         typed = parse(job)
         check_choices(typed)
-        check_config(composed(job), [override.key_or_group for override in typed])
+        check_config(composed(job), {override.key_or_group: override.value() for override in typed})
 
 
-def check_config(cfg: DictConfig, typed: Collection[str] = ()) -> None:
+def check_config(cfg: DictConfig, typed: Mapping[str, Any] = MappingProxyType({})) -> None:
     """Check the config of one job: keys, missing values, plain types, targets, and whether its parts fit together.
 
     Args:
         cfg: The composed config.
-        typed: Keys of the command line: where values contradict each other, theirs is the one to complain about.
+        typed: Values of the command line by key: where values contradict each other, these are complained about.
 
     Raises:
         ConfigError: For the first thing that is wrong.
@@ -83,8 +84,8 @@ def check_config(cfg: DictConfig, typed: Collection[str] = ()) -> None:
     if missing is not None:
         raise wrong(missing, ..., f"missing; give it as {missing}=VALUE{_expected(raw, missing)}")
     _check_monitor(raw.get("monitor"))
-    check_data_suits_task(raw)
-    check_model_suits_task(raw)
+    check_data_suits_task(raw, typed)
+    check_model_suits_task(raw, typed)
     config = _resolved(cfg)
     for key, hint in PLAIN.items():
         check_values("", {key: config[key]} if key in config else {}, {key: hint})

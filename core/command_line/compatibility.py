@@ -1,5 +1,6 @@
 """Whether the parts of a config fit together: the task's mode, its data, its model."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import yaml
@@ -20,7 +21,7 @@ def check_task_has_mode(config: dict[str, Any]) -> None:
         raise wrong("mode", config["mode"], f"{task} has no {STEPS[config['mode']]}", able)
 
 
-def check_data_suits_task(config: dict[str, Any]) -> None:
+def check_data_suits_task(config: dict[str, Any], typed: Mapping[str, Any]) -> None:
     """Compare what the task's batches need with what the datamodule's batches hold."""
     task, data = (config.get(part, {}).get("_target_") for part in ("task", "datamodule"))
     needs = class_literal(task, "needs") if task else None
@@ -31,10 +32,10 @@ def check_data_suits_task(config: dict[str, Any]) -> None:
     if lacking:
         suited = [name for name in choices("datamodule") if _provides(_target_of("datamodule", name), needs)]
         problem = f"batches lack {', '.join(lacking)}, which {task} needs"
-        raise wrong("datamodule", _choice("datamodule", data), problem, suited)
+        raise wrong("datamodule", _choice("datamodule", data, typed), problem, suited)
 
 
-def check_model_suits_task(config: dict[str, Any]) -> None:
+def check_model_suits_task(config: dict[str, Any], typed: Mapping[str, Any]) -> None:
     """Compare the class of the model with the annotation of the task's ``model``."""
     task, model = (signature(config.get(part, {}).get("_target_", "")) for part in ("task", "model"))
     parameter = task and task.parameters.get("model")
@@ -43,7 +44,7 @@ def check_model_suits_task(config: dict[str, Any]) -> None:
         return
     suited = [name for name in choices("model") if _is_wanted(_target_of("model", name), wanted)]
     problem = f"{model.target} is no {' or '.join(wanted)}, which {task.target} needs"
-    raise wrong("model", _choice("model", config["model"]["_target_"]), problem, suited)
+    raise wrong("model", _choice("model", model.target, typed), problem, suited)
 
 
 def _provides(target: str | None, needs: tuple[str, ...]) -> bool:
@@ -70,7 +71,7 @@ def _target_of(group: str, name: str) -> str | None:
     return _target_of(group, bases[0]) if bases else None
 
 
-def _choice(group: str, target: str) -> str:
-    """Names of a group's configs with this target, the shortest; the target itself when there is none."""
+def _choice(group: str, target: str, typed: Mapping[str, Any]) -> str:
+    """The config of a group with this target: the typed one, else the shortest name; without one, the target itself."""
     names = [name for name in choices(group) if _target_of(group, name) == target]
-    return min(names, key=len, default=target)
+    return typed[group] if typed.get(group) in names else min(names, key=len, default=target)

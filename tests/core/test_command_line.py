@@ -91,6 +91,7 @@ WRONG = {
     "task=toy model._target_=models.toy_network.Autoencodr": ("model._target_=", "no such class", "", "Autoencoder'"),
     "task=toy datamodule=sounds": ("datamodule=sounds", "lack video, index", "clips, clips_elsewhere", "Restoration"),
     "task=toy model=classifier": ("model=classifier", "is no models.toy_network.Autoencoder", "deep_autoencoder", ""),
+    "task=toy model=broad_classifier": ("model=broad_classifier: models.", "is no", "wide_autoencoder", ""),
     "task=toy ckpt_path=lst": ("ckpt_path=lst", "no such file", "last, best, a file", "'last'"),
     "task=toy ckpt_path=trian.py": ("ckpt_path=trian.py", "no such file", "last, best", "'train.py'"),
     "task=toy model.pretrained=weights.pt": ("model.pretrained=weights.pt", "no such file", "", ""),
