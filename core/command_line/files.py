@@ -52,11 +52,14 @@ def check_paths(key: str, values: Mapping[str, Any], target: str) -> None:
         value = values.get(name)
         if isinstance(value, str) and value not in words and not Path(value).exists():
             raise _lacking(f"{key}.{name}", value, "no such file or folder", _possible(words, "a path"), words)
-    if not isinstance(root, str) or root in paths.get("root", ()):
-        return  # a data set that is yet to be made
+    if not isinstance(root, str):
+        return
+    is_made = root in paths.get("root", ())  # and may be made yet: what lies in it is not known
     for name, words in (class_literal(target, "paths_in_root") or {}).items():
         value = values.get(name)
-        if isinstance(value, str) and value not in words and not (Path(value).exists() or Path(root, value).exists()):
+        if not isinstance(value, str) or value in words or (is_made and not Path(value).is_absolute()):
+            continue
+        if not (Path(value).exists() or Path(root, value).exists()):
             problem = f"no such file or folder, nor in {key}.root={root}"
             raise _lacking(f"{key}.{name}", value, problem, _possible(words, "a path"), words)
 

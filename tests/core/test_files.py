@@ -29,6 +29,8 @@ def test_a_path_may_be_relative_to_the_root_where_the_class_says_so(tmp_path: Pa
     check_paths("datamodule", {"root": "sample", "regions": "boxes"}, TARGET)  # the sample is yet to be made
     with pytest.raises(ConfigError, match=r"datamodule.regions=box: no such file or folder, nor in datamodule.root="):
         check_paths("datamodule", root | {"regions": "box"}, TARGET)
+    with pytest.raises(ConfigError, match=r"datamodule.regions=.*/box: no such file or folder"):
+        check_paths("datamodule", {"root": "sample", "regions": str(tmp_path / "box")}, TARGET)
     with pytest.raises(ConfigError, match=r"datamodule.list_file=boxes: no such file or folder"):
         check_paths("datamodule", {"root": "sample", "list_file": "boxes"}, TARGET)
 
