@@ -13,6 +13,7 @@ ONLY_FIT = (
     "trainer.limit_train_batches",
     "trainer.overfit_batches",
     "trainer.check_val_every_n_epoch",
+    "resume.override",
 )
 OVERRULED = {"datamodule.frame_step": "datamodule.step_s", "scheduler.warmup_epochs": "scheduler.warmup_steps"}
 ANSWERS_NONFINITE = "callbacks.nonfinite.NonFinite"
@@ -39,9 +40,15 @@ def idle_options(
     found += _beside_others(config, values)
     if checkpoint is not None and config["mode"] == "fit":
         found += _on_resume(config, checkpoint)
-    elif _overridden(config):
+    elif config["mode"] == "fit" and _overridden(config):
         found.append(f"resume.override=[{','.join(_overridden(config))}] has no effect: no training is continued")
     return found
+
+
+def only_trains(override: str) -> bool:
+    """Whether an override of a command line has an effect in a training alone."""
+    key, _ = _split(override)
+    return key in ONLY_FIT or key.split(".")[0] in ONLY_FIT_GROUPS
 
 
 def _overridden(config: dict[str, Any]) -> list[str]:
@@ -57,7 +64,7 @@ def _in_this_mode(config: dict[str, Any], values: dict[str, str], checkpoint: di
     mode = config["mode"]
     if mode != "fit":
         for key, value in values.items():
-            if key in ONLY_FIT or key.split(".")[0] in ONLY_FIT_GROUPS:
+            if only_trains(key):
                 yield f"{key}={value} has no effect: mode={mode} does not train"
         if checkpoint is None and not config["model"].get("pretrained"):
             yield f"mode={mode} without ckpt_path or model.pretrained: the weights are random"

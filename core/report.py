@@ -17,6 +17,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from core.command_line.targets import RESERVED
 from core.errors import plain
+from core.idle import only_trains
 
 _FILE_WIDTH = 120  # columns where the output is no terminal
 _NOT_SHOWN = ("next", "name")
@@ -156,9 +157,10 @@ def next_commands(config: Mapping[str, Any], typed: list[str], best_path: Path |
     """Commands that evaluate and continue a finished training, by title."""
     kept = [override for override in typed if override.lstrip("+~").partition("=")[0] not in _NOT_REPEATED]
     start = ["python", "train.py", *kept]
+    evaluating = [part for part in start if not only_trains(part)]
     commands = {}
     if best_path is not None:
-        commands["evaluate"] = shlex.join([*start, "mode=test", f"ckpt_path={near(best_path)}"])
+        commands["evaluate"] = shlex.join([*evaluating, "mode=test", f"ckpt_path={near(best_path)}"])
         run = Path(config["paths"]["run"])
         is_single = run.name == str(config["run_id"])  # a job of a sweep has a folder below that of the sweep
         place = f"run_id={config['run_id']}" if is_single else f"hydra.run.dir={near(run)}"

@@ -81,14 +81,14 @@ def test_the_last_block_names_what_came_out_and_what_to_type_next(
         "trainer": {"max_epochs": 5},
         "next": ["try [this]"],
     }
-    typed = ["task=toy", "trainer.max_epochs=5", "optim.betas=[0.9, 0.99]", "run_id=first"]
+    typed = ["task=toy", "trainer.max_epochs=5", "model.sizes=[1, 2]", "run_id=first"]
     report.show_end(config, typed, 0.125, run / "checkpoints" / "best.ckpt", 0.0, screen)
     shown = re.sub(r"\s+", " ", text(screen))
     assert "best val/loss 0.125" in shown
     assert "run folder logs/toy/first" in shown
     assert "2 earlier ones" in shown
     assert "logs/toy/first/pictures/e.png" in shown
-    repeated = "python train.py task=toy 'optim.betas=[0.9, 0.99]'"
+    repeated = "python train.py task=toy 'model.sizes=[1, 2]'"
     assert f"{repeated} mode=test ckpt_path=logs/toy/first/checkpoints/best.ckpt" in shown
     assert f"{repeated} trainer.max_epochs=10 run_id=first ckpt_path=last" in shown
     assert "try [this]" in shown
@@ -104,6 +104,14 @@ def test_a_job_of_a_sweep_is_continued_in_its_own_folder(tmp_path: Path) -> None
     config = {"run_id": "id", "paths": {"run": str(run)}, "trainer": {"max_epochs": -1}}
     commands = report.next_commands(config, ["task=toy"], run / "best.ckpt")
     assert commands["continue"] == f"python train.py task=toy hydra.run.dir={run} ckpt_path=last"
+
+
+def test_the_command_that_evaluates_leaves_out_what_only_trains(tmp_path: Path) -> None:
+    config = {"run_id": "first", "paths": {"run": str(tmp_path / "first")}, "trainer": {"max_epochs": 5}}
+    typed = ["task=toy", "optim.lr=1", "scheduler=none", "resume.override=[optim.lr]", "+trainer.limit_train_batches=2"]
+    commands = report.next_commands(config, typed, tmp_path / "best.ckpt")
+    assert commands["evaluate"] == f"python train.py task=toy mode=test ckpt_path={tmp_path / 'best.ckpt'}"
+    assert "optim.lr=1 scheduler=none" in commands["continue"]
 
 
 def test_only_pictures_of_this_run_are_named(screen: Console, tmp_path: Path) -> None:
