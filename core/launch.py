@@ -7,6 +7,7 @@ its parent composed.
 
 import logging
 import os
+import shlex
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -49,7 +50,7 @@ def launch(run: Callable[[DictConfig], float | None], cfg: DictConfig) -> float 
     if primary_process():
         path.parent.mkdir(parents=True, exist_ok=True)
         replace_file(path, lambda file: file.write(OmegaConf.to_yaml(frozen).encode()))  # no rank sees half of it
-        log.info("%s", " ".join(["python", *sys.argv]))
+        log.info("%s", shlex.join(["python", *sys.argv]))
     else:
         logging.getLogger().handlers.clear()  # one voice on the screen and in the log file
     before = {key: os.environ.get(key) for key in RANK_VARIABLES}

@@ -109,6 +109,15 @@ def test_an_evaluation_leaves_the_config_of_the_training(tmp_path: Path) -> None
     assert OmegaConf.load(tmp_path / "config_test.yaml").seed == 2
 
 
+def test_the_command_is_said_as_it_can_be_typed_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("sys.argv", ["train.py", "-m", "optim.lr=tag(log,interval(1e-4,1e-2))"])
+    with caplog.at_level("INFO"):
+        launch(lambda cfg: None, job_config(tmp_path, "task=focusmae"))
+    assert "python train.py -m 'optim.lr=tag(log,interval(1e-4,1e-2))'" in caplog.messages
+
+
 def test_a_job_is_checked_before_it_leaves_anything(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="mode=fly"):
         launch(lambda cfg: None, job_config(tmp_path / "run", "task=focusmae", "mode=fly"))
