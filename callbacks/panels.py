@@ -8,6 +8,7 @@ from typing import Annotated
 import numpy as np
 import torch
 from lightning import Callback, LightningModule, Trainer
+from lightning.pytorch.trainer.states import TrainerFn
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
@@ -27,7 +28,8 @@ class Panels(Callback):
     [0, 1]; and with batches that hold ``name`` list[str] and ``frames`` int64 (B, T). Clips come from the first batch,
     one per video as long as there are enough videos, and stay the same from epoch to epoch.
 
-    Writes ``<folder>/<stage>_epoch<NNN>.png``; the number is the count of finished training epochs.
+    Writes ``<folder>/val_epoch<NNN>.png`` while training, with the number of the epoch; else ``validate.png`` and
+    ``test.png``, so that an evaluation in the same folder leaves the pictures of the training.
 
     Args:
         folder: Where the pictures go; made when missing.
@@ -59,18 +61,21 @@ class Panels(Callback):
     def on_validation_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: object, batch: dict, batch_idx: int, *_: object
     ) -> None:
+        if batch_idx == 0 and trainer.state.fn == TrainerFn.VALIDATING:
+            self._draw(trainer, pl_module, batch, "val", "validate")
+            return
         epoch = trainer.current_epoch + 1
         last = trainer.max_epochs is not None and epoch == trainer.max_epochs
         if batch_idx == 0 and not trainer.sanity_checking and (last or epoch % self.every_n_epochs == 0):
-            self._draw(trainer, pl_module, batch, f"val_epoch{epoch:03d}")
+            self._draw(trainer, pl_module, batch, "val", f"val_epoch{epoch:03d}")
 
     def on_test_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: object, batch: dict, batch_idx: int, *_: object
     ) -> None:
         if batch_idx == 0:
-            self._draw(trainer, pl_module, batch, f"test_epoch{trainer.current_epoch:03d}")
+            self._draw(trainer, pl_module, batch, "test", "test")
 
-    def _draw(self, trainer: Trainer, pl_module: LightningModule, batch: dict, stem: str) -> None:
+    def _draw(self, trainer: Trainer, pl_module: LightningModule, batch: dict, stage: str, stem: str) -> None:
         if not trainer.is_global_zero:
             return
         chosen = spread_over_videos(batch["name"], self.num_clips)
@@ -85,7 +90,7 @@ class Panels(Callback):
         self.folder.mkdir(parents=True, exist_ok=True)
         replace_file(self.folder / f"{stem}.png", partial(picture.save, format="PNG", optimize=True))
         for logger in trainer.loggers:
-            log_picture(logger, stem.split("_")[0] + "/panels", picture, trainer.global_step)
+            log_picture(logger, f"{stage}/panels", picture, trainer.global_step)
 
 
 def spread_over_videos(names: list[str], count: int) -> list[int]:

@@ -83,9 +83,10 @@ def test_a_fit_writes_one_picture_per_chosen_epoch_and_always_the_last(tmp_path:
         assert picture.width > 3 * 128 and picture.height > 2 * 2 * 128
 
 
-def test_a_test_run_writes_its_own_picture(tmp_path: Path) -> None:
+def test_evaluations_write_pictures_of_their_own(tmp_path: Path) -> None:
     trainer(tmp_path).test(Painter(), loader(), verbose=False)
-    assert [path.name for path in (tmp_path / "pictures").iterdir()] == ["test_epoch000.png"]
+    trainer(tmp_path, every_n_epochs=2).validate(Painter(), loader(), verbose=False)
+    assert sorted(path.name for path in (tmp_path / "pictures").iterdir()) == ["test.png", "validate.png"]
 
 
 def test_a_logger_that_takes_images_gets_the_picture(tmp_path: Path) -> None:
