@@ -136,7 +136,7 @@ def open_safely(path: Path, *, mmap: bool = True, map_location: Any = "cpu") -> 
             ) from error
         if told := _TOLD.search(reason):
             reason = told[1]
-        raise _unreadable(path, re.split(r"\n|\. ", reason)[0] or type(error).__name__) from error
+        raise _unreadable(path, re.split(r"\n|\. ", reason)[0].strip() or type(error).__name__) from error
 
 
 def _unreadable(path: Path, reason: str) -> CheckpointError:

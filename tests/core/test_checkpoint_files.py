@@ -114,6 +114,13 @@ def test_a_truncated_file_is_found_with_and_without_its_sum(written: Path, size:
         verify(written)
 
 
+def test_a_text_is_refused_with_a_reason(tmp_path: Path) -> None:
+    text = tmp_path / "README.md"
+    text.write_text("# vidzoo\n\nA model zoo.\n")
+    with pytest.raises(CheckpointError, match=r"cannot be read as a checkpoint \([\d,]+ bytes; \w"):
+        open_safely(text)
+
+
 def test_a_file_without_a_sum_is_accepted_with_one_warning(written: Path, caplog: pytest.LogCaptureFixture) -> None:
     sum_file(written).unlink()
     for _ in range(3):
