@@ -120,6 +120,7 @@ def show_end(
     typed: list[str],
     best: float | None,
     best_path: Path | None,
+    tested: float | None,
     since: float,
     screen: Console,
 ) -> None:
@@ -130,6 +131,7 @@ def show_end(
         typed: Overrides of the command line, to be repeated in the next commands.
         best: Best value of the monitored metric in a training, else None.
         best_path: Its checkpoint, where one was kept.
+        tested: The monitored quantity in the test that followed the training, where there was one.
         since: Time at which the job started, in seconds since the epoch; only newer pictures are named.
         screen: Where to print.
     """
@@ -137,6 +139,8 @@ def show_end(
     lines = []
     if best is not None:
         lines.append(("best", f"{config['monitor']['metric']} {best:.5g}"))
+    if tested is not None:
+        lines.append(("test", f"{in_test(config['monitor']['metric'])} {tested:.5g}"))
     lines.append(("run folder", near(run)))
     pictures = [path for path in sorted(run.glob("pictures/*.png")) if path.stat().st_mtime >= since]
     if pictures:
@@ -151,6 +155,11 @@ def show_end(
     for title, line in lines:
         screen.print(Text.assemble((f"{title:<{_TITLE_WIDTH}}", "dim"), line), soft_wrap=True)
     screen.print(Rule())
+
+
+def in_test(metric: str) -> str:
+    """Name that a metric of validation has in a test: ``val/auc`` is ``test/auc``."""
+    return f"test/{metric.partition('/')[2]}"
 
 
 def next_commands(config: Mapping[str, Any], typed: list[str], best_path: Path | None) -> dict[str, str]:

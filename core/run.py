@@ -84,11 +84,14 @@ def run(cfg: DictConfig) -> float | None:
     give_flops(trainer, flops)
     if config["compile"]:
         model.compile()
+    best = path = tested = None
     with together(trainer, config["paths"]["run"]):
         start(trainer, task, datamodule, config["mode"], checkpoint)
-    best, path = best_of(trainer, config) if config["mode"] == "fit" else (None, None)
+        if config["mode"] == "fit":
+            best, path = best_of(trainer, config)
+            tested = test_best(trainer, task, datamodule, config, path) if config["test_after_fit"] else None
     if screen and trainer.is_global_zero:
-        report.show_end(config, typed, best, path, started, screen)
+        report.show_end(config, typed, best, path, tested, started, screen)
     return best
 
 
@@ -209,6 +212,21 @@ def start(
             problem = "no such metric is logged"
             raise wrong("monitor.metric", unknown[0], problem, sorted(trainer.callback_metrics)) from error
         raise
+
+
+def test_best(
+    trainer: Trainer, task: LightningModule, datamodule: LightningDataModule, config: dict[str, Any], best: Path | None
+) -> float | None:
+    """Test the best checkpoint of a training that has ended, or the last weights where none was kept.
+
+    Returns:
+        The monitored quantity as the test measured it; None where it has no such.
+    """
+    if best is None:
+        log.warning("warning: no checkpoint was kept: the weights at the end are tested")
+    start(trainer, task, datamodule, "test", best)
+    value = trainer.callback_metrics.get(report.in_test((config.get("monitor") or {}).get("metric", "")))
+    return None if value is None else float(value)
 
 
 def best_of(trainer: Trainer, config: dict[str, Any]) -> tuple[float | None, Path | None]:

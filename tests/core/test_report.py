@@ -82,7 +82,7 @@ def test_the_last_block_names_what_came_out_and_what_to_type_next(
         "next": ["try [this]"],
     }
     typed = ["task=toy", "trainer.max_epochs=5", "model.sizes=[1, 2]", "run_id=first"]
-    report.show_end(config, typed, 0.125, run / "checkpoints" / "best.ckpt", 0.0, screen)
+    report.show_end(config, typed, 0.125, run / "checkpoints" / "best.ckpt", None, 0.0, screen)
     shown = re.sub(r"\s+", " ", text(screen))
     assert "best val/loss 0.125" in shown
     assert "run folder logs/toy/first" in shown
@@ -93,7 +93,7 @@ def test_the_last_block_names_what_came_out_and_what_to_type_next(
     assert f"{repeated} trainer.max_epochs=10 run_id=first ckpt_path=last" in shown
     assert "try [this]" in shown
     long = ["task=toy", *(f"model.option{number}=value" for number in range(20))]
-    report.show_end(config, long, 0.125, run / "checkpoints" / "best.ckpt", 0.0, screen)
+    report.show_end(config, long, 0.125, run / "checkpoints" / "best.ckpt", None, 0.0, screen)
     pasted = [line.partition("python ")[2] for line in text(screen).splitlines() if "option19" in line]
     assert [line.split()[0] for line in pasted] == ["train.py", "train.py"]
     assert "\x1b" not in text(screen)
@@ -119,7 +119,7 @@ def test_only_pictures_of_this_run_are_named(screen: Console, tmp_path: Path) ->
     old = tmp_path / "pictures" / "old.png"
     old.touch()
     config = {"name": "x", "mode": "test", "paths": {"run": str(tmp_path)}, "next": ["train first"]}
-    report.show_end(config, [], None, None, old.stat().st_mtime + 10, screen)
+    report.show_end(config, [], None, None, None, old.stat().st_mtime + 10, screen)
     assert "old.png" not in text(screen)
     assert f"run folder  {tmp_path}" in text(screen)
     assert "train first" not in text(screen)  # what is worth trying after a training

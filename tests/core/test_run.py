@@ -75,6 +75,15 @@ def test_the_other_modes_use_a_checkpoint_and_return_nothing(tmp_path: Path, mod
         assert measured == pytest.approx(float(columns(tmp_path / "fit")["val/loss"][0]), rel=1e-5)
 
 
+def test_a_training_can_end_with_a_test_of_its_best_checkpoint(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    worse = ("trainer.max_epochs=3", "monitor.mode=max")  # the loss falls, so the first is the best
+    run(toy_config(tmp_path, *worse, "test_after_fit=true"))
+    found = columns(tmp_path)
+    assert float(found["test/loss"][0]) == pytest.approx(float(found["val/loss"][0]), rel=1e-5)
+    assert float(found["test/loss"][0]) != pytest.approx(float(found["val/loss"][-1]), rel=1e-3)
+    assert f"test        test/loss {float(found['test/loss'][0]):.5g}" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("logger", ["none", "tensorboard", "[csv,tensorboard]"])
 def test_metrics_are_in_a_file_whatever_loggers_are_chosen_but_none(tmp_path: Path, logger: str) -> None:
     run(toy_config(tmp_path, f"logger={logger}", "trainer.max_epochs=1", "trainer.log_every_n_steps=1"))
