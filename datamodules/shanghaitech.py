@@ -5,7 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from datamodules.errors import DatasetNotFoundError, LabelFileError, LabelLengthError
+from datamodules.errors import DatasetNotFoundError
+from datamodules.frame_labels import read_mask
 from datamodules.listing import Listed, read_list
 from datamodules.reading import VideoFacts
 from datamodules.videos import Videos
@@ -72,7 +73,8 @@ class ShanghaiTech(Videos):
     def labels(self, video: Listed, facts: VideoFacts) -> np.ndarray | None:
         if video.path.parent != self.root / "testing" / "frames":
             return None
-        return read_mask(self.root / "testing" / "test_frame_mask" / f"{video.path.name}.npy", facts.frame_count)
+        mask = self.root / "testing" / "test_frame_mask" / f"{video.path.name}.npy"
+        return read_mask(mask, facts.frame_count).astype(np.int64)
 
     def require(self, *parts: str) -> None:
         """Refuse a root that is not there or lacks parts of the layout."""
@@ -80,27 +82,3 @@ class ShanghaiTech(Videos):
         missing = [part for part in parts if not (self.root / part).is_dir()]
         if missing:
             raise DatasetNotFoundError(self.title, self.root, missing, PAGE)
-
-
-def read_mask(path: Path, frame_count: int) -> np.ndarray:
-    """Read the frame labels of a test video.
-
-    Args:
-        path: File with (N,) or (1, N) zeros and ones of any type of number.
-        frame_count: N, frames of the video.
-
-    Returns:
-        int64 (N,), 1 anomalous, 0 normal.
-
-    Raises:
-        LabelFileError: When the file is no such array, or N is another one.
-    """
-    try:
-        mask = np.load(path, allow_pickle=False)
-    except (ValueError, EOFError) as error:
-        raise LabelFileError(path, f"is no array of labels ({error})") from error
-    if mask.shape not in ((frame_count,), (1, frame_count)):
-        raise LabelLengthError(path, f"has shape {mask.shape}, expected ({frame_count},) as the video's frames")
-    if mask.dtype.kind not in "buif" or not np.isin(mask, (0, 1)).all():
-        raise LabelFileError(path, f"holds other values ({mask.dtype}) than 0 (normal) and 1 (anomalous)")
-    return mask.reshape(-1).astype(np.int64)

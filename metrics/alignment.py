@@ -40,9 +40,9 @@ def row_spans(num_rows: int, num_frames: int, stride: int = 16, clip_len: int = 
     drop, pad = max(behind // stride + 1, 0), max(-(-behind // stride), 0) + 1
     if num_rows not in (drop, pad):
         raise AlignmentError(
-            f"{video}: {num_rows} rows do not fit {num_frames} frames, of which windows of {clip_len} frames, every "
-            f"{stride} frames one, make {drop} (tail=drop) or {pad} (tail=pad); set stride and clip_len as the features were "
-            "dumped, or dump them anew"
+            f"{video}: {num_rows} rows do not fit {num_frames} frames: windows of {clip_len} frames at stride {stride} "
+            f"make {drop} (tail=drop) or {pad} (tail=pad); set stride and clip_len to those of the features, or dump "
+            "them anew"
         )
     first = torch.arange(num_rows) * stride
     return torch.stack([first, first + clip_len - 1], 1).clamp(max=num_frames - 1)

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from datamodules.errors import DatasetNotFoundError, PathNotFoundError
-from datamodules.shanghaitech import PAGE, LabelFileError, ShanghaiTech
+from datamodules.errors import DatasetNotFoundError, LabelFileError, PathNotFoundError
+from datamodules.shanghaitech import PAGE, ShanghaiTech
 from tests.datamodules import counters
 
 SIZE = (counters.HEIGHT, counters.WIDTH)

@@ -1,0 +1,51 @@
+"""Reads label files that were pickled without unpickling them: nothing that a file names is imported or called.
+
+A pickle is a program for a small machine, and unpickling runs it. Here a machine of our own runs it (``machine.py``),
+which knows containers, texts and numbers, and the few names with which every generation of numpy writes its arrays;
+what they stand for it makes by itself (``arrays.py``). Any other name or instruction is refused.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from datamodules.errors import LabelFileError
+from datamodules.safe_pickle.arrays import RefusedError
+from datamodules.safe_pickle.machine import Machine
+
+MAX_BYTES = 2**28  # frame labels of ShanghaiTech take 0.3 to 20 MB
+
+
+class UnsafePickleError(LabelFileError):
+    """A pickle asks for more than plain containers and arrays of numbers; nothing of it was run."""
+
+
+def load(path: str | Path) -> Any:
+    """Read a pickle of containers, texts, numbers and numpy arrays of numbers, of any protocol.
+
+    Args:
+        path: The file.
+
+    Returns:
+        What ``pickle.load(file, encoding="latin1")`` would return; ordered dictionaries are plain ones.
+
+    Raises:
+        UnsafePickleError: When the file names anything else, or holds arrays of anything else.
+        LabelFileError: When it is no pickle, ends too early or is too large.
+    """
+    path = Path(path)
+    if (size := path.stat().st_size) > MAX_BYTES:
+        raise LabelFileError(path, f"has {size} bytes, expected at most {MAX_BYTES} for labels")
+    try:
+        return Machine(path.read_bytes()).run()
+    except RefusedError as refused:
+        raise UnsafePickleError(path, f"{refused}; nothing of it was run. {advice(path)}") from None
+    except (ValueError, TypeError, LookupError, AttributeError) as error:
+        raise LabelFileError(path, f"is no pickle, or not all of one ({error})") from error
+
+
+def advice(path: Path) -> str:
+    """How to go on with a file that was refused."""
+    labels = f"pickle.load(open({str(path)!r}, 'rb'), encoding='latin1').items()"
+    arrays = "{name: numpy.ravel(label).astype('uint8') for name, label in " + labels + "}"
+    command = f"import numpy, pickle; numpy.savez({str(path.with_suffix('.npz'))!r}, **{arrays})"
+    return f'If you trust where it comes from, convert it once, and use the .npz: python -c "{command}"'
