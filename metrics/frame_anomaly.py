@@ -66,7 +66,7 @@ class FrameAnomaly(ExactMetric):
         videos, frames = sample.unique_consecutive(return_counts=True)
         parts = list(zip(scores.split(frames.tolist()), labels.split(frames.tolist()), strict=True))
         self.curves = dict(zip(videos.tolist(), parts, strict=True))
-        anomalous = torch.tensor([bool(label.any()) for _, label in parts])
+        anomalous = torch.tensor([bool(label.any()) for _, label in parts], dtype=torch.bool)
         highest = torch.tensor([score.max() for score, _ in parts], dtype=torch.float64)
         within = anomalous.repeat_interleave(frames)
         values = {

@@ -17,6 +17,7 @@ from torch.utils.data import DistributedSampler
 
 from datamodules.loading import Shard
 from metrics.exact import EvaluationError, ExactMetric
+from metrics.frame_anomaly import FrameAnomaly
 from metrics.weighted_mean import WeightedMean
 
 WORLD_SIZES = (1, 2, 3)
@@ -24,6 +25,12 @@ BATCH_SIZES = (1, 3, 100)
 SEEDS = (0, 1)  # of the order in which samples are visited
 MEANS = {"seven": 7, "few": 2, "many": 100}  # two samples leave one of three processes without any
 VALUES = 5
+VIDEOS = 30
+FRAME_NUMBERS = (
+    *(f"{area}{over}" for area in ("auc", "ap") for over in ("", "_macro", "_anomalous", "_video")),
+    *(f"false_alarm{over}" for over in ("", "_normal", "_anomalous")),
+    *("pr_auc_trapezoid", "auc_scene_00", "auc_scene_01"),
+)
 
 
 class Ranking(ExactMetric):
@@ -55,6 +62,14 @@ def boxes(index: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     place = index.repeat_interleave(counts) * 4 + torch.cat([torch.arange(int(count)) for count in counts])
     score = torch.sin(place * 1.7).mul(4).round()
     return counts, score, torch.stack([torch.sin(place * 2.3) > 0, place % 2 == 0], 1)
+
+
+def frames(index: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Number of frames of each video, none of every seventh, their coarse scores and labels (R,), and the scenes."""
+    counts = index % 7 * 3
+    place = index.repeat_interleave(counts) * 20 + torch.cat([torch.arange(int(count)) for count in counts])
+    score = torch.sin(place * 0.7).mul(3).round().div(6).add(0.5)
+    return counts, score, (torch.sin(place * 0.9) > 0.5) & (place // 20 % 3 > 0), index % 3 - 1
 
 
 def batches(length: int, seed: int, batch_size: int, rank: int, world_size: int) -> Iterator[Tensor]:
@@ -95,6 +110,13 @@ def cases(rank: int, world_size: int) -> Iterator[tuple[str, str]]:
             for index in batches(40, *shape):
                 ranking.update(index, *boxes(index))
             yield f"ranking in batches of {batch_size}, order {seed}", computed(ranking)
+            anomaly = FrameAnomaly()
+            anomaly.expect(VIDEOS)
+            for index in batches(VIDEOS, *shape):
+                counts, score, label, scene = frames(index)
+                anomaly.update(index, counts, score, label, scene)
+            for name, value in anomaly.compute().items():
+                yield f"{name} in batches of {batch_size}, order {seed}", float(value).hex()
     share = torch.arange(7)[rank::world_size]
     yield (
         "torch's sampler",
