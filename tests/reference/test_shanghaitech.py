@@ -1,0 +1,11 @@
+"""ShanghaiTech against numbers of published code; the tests are in the folder shanghaitech."""
+
+import pytest
+
+pytest.register_assert_rewrite("tests.reference.shanghaitech")
+
+from tests.reference.shanghaitech.alignment import *  # noqa: E402, F403
+from tests.reference.shanghaitech.evaluation import *  # noqa: E402, F403
+from tests.reference.shanghaitech.labels import *  # noqa: E402, F403
+
+pytestmark = pytest.mark.reference
