@@ -76,7 +76,7 @@ def frame_scores(scores: Tensor, num_frames: int, spans: Tensor) -> Tensor:
     frame = first[row] + torch.arange(len(row)) - (counts.cumsum(0) - counts)[row]
     total = torch.zeros(num_frames, dtype=torch.float64).index_add_(0, frame, scores[row])
     times = frame.bincount(minlength=num_frames)
-    before = torch.searchsorted(first.contiguous(), torch.arange(num_frames), right=True) - 1
+    before = torch.searchsorted(first.contiguous(), torch.arange(num_frames)) - 1
     return torch.where(times > 0, total / times.clamp(min=1), scores[before.clamp(min=0)])
 
 

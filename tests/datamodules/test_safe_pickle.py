@@ -292,6 +292,8 @@ def test_a_hand_made_array_is_read(file: Path) -> None:
         reconstructed(b"K\x04\x85", content=b"K\x07"),
         reconstructed(b"K\x04\x85", content=b"V\\u4e00abc\n"),
         b"cnumpy.core.multiarray\n_reconstruct\n)RNb.",
+        b"cnumpy.core.multiarray\nscalar\n(cnumpy\ndtype\n(Vu1\ntRC\x02abtR.",
+        b"cnumpy.core.multiarray\nscalar\n(Vu1\nC\x01atR.",
     ],
 )
 def test_an_array_whose_parts_do_not_fit_is_refused_before_it_is_made(file: Path, content: bytes) -> None:

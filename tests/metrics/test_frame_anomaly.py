@@ -135,6 +135,14 @@ def test_a_number_that_does_not_exist_is_left_out(samples: list[int], names: set
     assert values(metric_of(samples, expected=None)).keys() == names
 
 
+def test_videos_of_an_unknown_scene_have_no_number_of_their_own() -> None:
+    metric = FrameAnomaly()
+    metric.expect(2)
+    both = torch.tensor([0, 1, 0, 1])
+    metric.update(torch.tensor([0, 1]), torch.tensor([2, 2]), both.double(), both, torch.tensor([-1, 7]))
+    assert [name for name in metric.compute() if "scene" in name] == ["auc_scene_07"]
+
+
 def test_curves_hold_the_frames_of_each_video_in_their_order() -> None:
     metric = metric_of([3, 1], [4, 0, 2])
     metric.compute()
