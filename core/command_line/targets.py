@@ -18,8 +18,8 @@ TRUSTED = (
     "torchmetrics.",
 )
 TOP_LEVEL = (
-    *("name", "mode", "seed", "run_id", "ckpt_path", "compile", "nonfinite", "monitor", "next", "paths"),
-    *("task", "datamodule", "model", "optim", "scheduler", "trainer", "callbacks", "logger", "resume"),
+    *("name", "mode", "seed", "run_id", "ckpt_path", "compile", "test_after_fit", "nonfinite", "monitor"),
+    *("next", "paths", "task", "datamodule", "model", "optim", "scheduler", "trainer", "callbacks", "logger", "resume"),
 )
 RESERVED = {"_target_", "_partial_", "_args_", "_convert_", "_recursive_"}  # keys with which Hydra builds
 SUPPLIED = {"task": ("model", "optimizer", "scheduler"), "trainer": ("callbacks", "logger")}  # by core/run.py
