@@ -1,0 +1,73 @@
+"""A video as a bag of rows of features, with its label and, where they are known, those of its frames."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from datamodules.errors import LabelFileError, LabelLengthError
+from datamodules.feature_files import FeatureFile, Windowing, window_spans
+from datamodules.video_lists import NamedVideo
+
+
+class MissingLabelsError(LabelFileError):
+    """A video with an anomaly is to be evaluated, and nobody says where the anomaly is."""
+
+
+@dataclass(frozen=True)
+class Bag:
+    """A video, its features and what is known of it.
+
+    Attributes:
+        video: Name, label and scene.
+        file: The features.
+        spans: int64 (T, 2), positions of the first and last frame of each row.
+        frame_label: int64 (N,), 1 anomalous, 0 normal; of length 0 where nothing is known of the frames.
+    """
+
+    video: NamedVideo
+    file: FeatureFile
+    spans: np.ndarray
+    frame_label: np.ndarray
+
+
+def make_bag(
+    video: NamedVideo, file: FeatureFile, labels: np.ndarray | None, windowing: Windowing, evaluated: bool
+) -> Bag:
+    """Put together what is known of a video.
+
+    A video has as many frames as it has labels. A normal one needs none, and those it may have count only where nothing
+    else tells its length, for lists that go round give normal videos 16 zeros for each row of their own features: it
+    has as many as the sidecar of the features says, else its labels, else the list of videos, else its windows.
+
+    Args:
+        video: Name and label.
+        file: Features.
+        labels: (N,), 1 anomalous, 0 normal; None where there are none.
+        windowing: How rows lie in the video where the file does not say it.
+        evaluated: Whether the labels of its frames are indispensable.
+
+    Raises:
+        MissingLabelsError: When an anomalous video has none and needs them.
+        LabelLengthError: When labels and features are of different numbers of frames.
+        FeatureLengthError: When the number of rows does not fit that of the frames.
+        LabelFileError: When a normal video has anomalous frames.
+    """
+    frames = None
+    if video.label and labels is not None:
+        frames = len(labels)
+        if file.frames is not None and abs(file.frames - frames) > windowing.tolerance:
+            reason = f"{video.name} has {frames} labels, and the features are of {file.frames} frames"
+            raise LabelLengthError(file.path, f"{reason} (datamodule.frame_tolerance={windowing.tolerance})")
+    elif video.label and evaluated:
+        raise MissingLabelsError(
+            file.path, f"{video.name} has an anomaly, and no labels of its frames; set datamodule.labels"
+        )
+    elif not video.label:
+        if labels is not None and labels.any():
+            reason = f"{video.name} counts as normal, and {int(labels.sum())} of its frames are labelled anomalous"
+            raise LabelFileError(file.path, reason)
+        frames = file.frames or (video.frames if labels is None else len(labels))
+    spans = window_spans(file, frames, windowing) if file.spans is None else file.spans
+    if not video.label:
+        labels = np.zeros(int(spans[-1, 1]) + 1 if frames is None else frames)
+    return Bag(video, file, spans, (np.zeros(0) if labels is None else labels).astype(np.int64))
