@@ -1,4 +1,4 @@
-"""Data sets of bags of rows: pairs of a video with and one without an anomaly for training, else one video at a time."""
+"""Data sets of bags of rows: pairs of a video with and one without an anomaly to train on, single ones to evaluate."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""Features of ShanghaiTech Campus for weakly supervised anomaly detection: bags of rows, labels of videos and frames."""
+"""Features of ShanghaiTech Campus for weakly supervised anomaly detection: bags of rows, labels of videos, frames."""
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
@@ -7,18 +7,17 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
-import numpy as np
 import torch
 from lightning import LightningDataModule
 from torch.utils.data import DataLoader
 
 from datamodules.checking import BROKEN, LABEL_LENGTH, MISSING, ORPHAN, UNREADABLE, Defect, Step
-from datamodules.errors import DataFileError, LabelFileError, LabelLengthError, PathNotFoundError
-from datamodules.feature_bags import Bag, MissingLabelsError, make_bag
-from datamodules.feature_files import FOREIGN, SIDECAR, FeatureFile, FeatureFileError, FeatureLengthError, Windowing
+from datamodules.errors import PathNotFoundError
+from datamodules.feature_bags import Bag, defect, make_bags, read_labels
+from datamodules.feature_files import FOREIGN, SIDECAR, FeatureFile, FeatureFileError
 from datamodules.feature_folder import MISSING_FEATURES, OTHER_RECIPE, find_features, orphans, require_usable
 from datamodules.feature_sets import EvaluationBags, TrainingBags, collate_bags
-from datamodules.frame_labels import read_concatenated, read_frame_labels
+from datamodules.feature_windows import Windowing
 from datamodules.loading import (
     ResumableLoader,
     Shard,
@@ -28,7 +27,7 @@ from datamodules.loading import (
     start_of_workers,
 )
 from datamodules.samples import shanghaitech as sample
-from datamodules.splits import choose, hold_out
+from datamodules.splits import choose, hold_out, is_sample
 from datamodules.video_lists import NamedVideo
 from datamodules.videos import AUTO, SAMPLE, SAMPLE_FOLDER
 
@@ -39,13 +38,6 @@ TRAIN, VAL, TEST = "training", "validation", "test"
 PARTS = {"fit": (TRAIN, VAL), "validate": (VAL,), "test": (TEST,), "predict": (TEST,), None: (TRAIN, VAL, TEST)}
 ADVICE = "Expected a folder of features; python train.py task=features ... writes one into its run folder."
 SOURCES = {"weak": "Zhong et al., CVPR 2019", "one_class": "the data set's own"}
-KINDS = {  # of defects, by what is raised; the first that suits
-    MissingLabelsError: MISSING,
-    LabelLengthError: LABEL_LENGTH,
-    FeatureLengthError: LABEL_LENGTH,
-    LabelFileError: BROKEN,
-    FeatureFileError: UNREADABLE,
-}
 
 
 class ShanghaiTechFeatures(LightningDataModule):
@@ -147,6 +139,11 @@ class ShanghaiTechFeatures(LightningDataModule):
     def prepare_data(self) -> None:
         """Make the sample if it is asked for."""
         if self.hparams.root == SAMPLE:
+            log.warning(
+                "datamodule.root=sample: splits and labels of the small GENERATED sample, NOT of %s; no number measured"
+                " on it is a result. For the real data: datamodule.root=<folder that holds training/ and testing/>",
+                self.title,
+            )
             sample.generate(self.root)
 
     def setup(self, stage: str | None = None) -> None:
@@ -157,9 +154,8 @@ class ShanghaiTechFeatures(LightningDataModule):
             FeatureFolderError: When features are missing or cannot be used, or do not fit the labels.
         """
         wanted = PARTS[stage]
-        log.info("%s", self.protocol)
-        if self.hparams.select_on_test and VAL in wanted:
-            log.warning("datamodule.select_on_test=true: the model is SELECTED ON THE TEST SPLIT; %s", self.protocol)
+        if self.place()[0] == 0:
+            log.log(logging.INFO if self.holds_out else logging.WARNING, "%s", self.protocol)
         bags = self.bags(wanted)
         if TRAIN in wanted:
             options = self.hparams
@@ -198,16 +194,17 @@ class ShanghaiTechFeatures(LightningDataModule):
         self.prepare_data()
         part_of = {video.name: part for part, videos in self.parts.items() for video in videos}
         files, wrong = find_features(self.folder, part_of, self.hparams.layout)
-        yield Step(defects=tuple(replace(defect, split=part_of[name]) for name, defect in wrong.items()))
+        yield Step(defects=tuple(replace(found, split=part_of[name]) for name, found in wrong.items()))
         for name, file in files.items():
             try:
                 file.verify()
             except FeatureFileError as error:
-                yield Step(1, file.frames or 0, (described(error, part_of[name]),))
+                yield Step(1, file.frames or 0, (replace(defect(error), split=part_of[name]),))
             else:
                 yield Step(1, file.frames or 0)
         _, wrong = self.joined([video for videos in self.parts.values() for video in videos], files)
-        yield Step(defects=(*wrong.values(), *orphans(self.folder, part_of)))
+        yield Step(defects=tuple(replace(found, split=part_of[name]) for name, found in wrong.items()))
+        yield Step(defects=tuple(orphans(self.folder, part_of)))
 
     # Which videos, and what is known of them.
 
@@ -229,6 +226,15 @@ class ShanghaiTechFeatures(LightningDataModule):
             raise PathNotFoundError("datamodule.features", folder, ADVICE)
         return folder
 
+    @property
+    def labels_path(self) -> Path | None:
+        """Where labels of frames are; None where nobody gives any."""
+        if self.hparams.labels == AUTO:
+            masks = None if self.root is None else self.root / MASKS
+            return masks if masks is not None and masks.is_dir() else None
+        path = Path(self.hparams.labels)
+        return path if path.exists() or self.root is None else self.root / path
+
     @cached_property
     def parts(self) -> dict[str, list[NamedVideo]]:
         """The videos of training, validation and test."""
@@ -247,14 +253,24 @@ class ShanghaiTechFeatures(LightningDataModule):
         """One line about what is trained on, what the model is selected by, and what is tested on."""
         options, counts = self.hparams, {part: len(videos) for part, videos in self.parts.items()}
         lists = [file for file in (options.train_list, options.test_list) if file is not None]
-        source = f"own lists {', '.join(lists)}" if lists else f"{options.split} ({SOURCES[options.split]})"
-        if options.select_on_test:
-            selection = "MODEL SELECTED ON THE TEST SPLIT"
-        elif self.parts[VAL] is self.parts[TRAIN]:
-            selection = "model selected on the training videos themselves"
+        if is_sample(self.root):
+            data = f"generated sample, split {options.split}"
         else:
-            selection = f"model selected on {counts[VAL]} held-out training videos"
-        return f"{self.title}, split {source}: trained on {counts[TRAIN]} videos, {selection}, tested on {counts[TEST]}"
+            data = f"{self.title}, split {options.split} ({SOURCES[options.split]})"
+        if lists:
+            data += f" with own {' and '.join(lists)}"
+        if options.select_on_test:
+            selection = "MODEL SELECTED ON THE TEST SPLIT (datamodule.select_on_test=true)"
+        elif self.holds_out:
+            selection = f"model selected on {counts[VAL]} other training videos"
+        else:
+            selection = "model selected on the training videos themselves"
+        return f"{data}: trained on {counts[TRAIN]} videos, {selection}, tested on {counts[TEST]}"
+
+    @property
+    def holds_out(self) -> bool:
+        """Whether validation looks at videos of its own."""
+        return self.parts[VAL] not in (self.parts[TRAIN], self.parts[TEST])
 
     def bags(self, wanted: Sequence[str]) -> dict[str, list[Bag]]:
         """Put together features and labels of some parts.
@@ -276,35 +292,10 @@ class ShanghaiTechFeatures(LightningDataModule):
     def joined(
         self, videos: Sequence[NamedVideo], files: Mapping[str, FeatureFile]
     ) -> tuple[dict[str, Bag], dict[str, Defect]]:
-        """Join each video that has features with its labels; by name what could be joined, and what is wrong."""
-        tested = {video.name for video in self.parts[TEST]}
-        labels = self.frame_labels(files)
-        bags: dict[str, Bag] = {}
-        wrong: dict[str, Defect] = {}
-        for video in videos:
-            if video.name not in files:
-                continue
-            name, is_tested = video.name, video.name in tested
-            try:
-                bags[name] = make_bag(video, files[name], labels.get(name), self.windowing, is_tested)
-            except DataFileError as error:
-                wrong[name] = described(error, TEST if is_tested else TRAIN)
-        return bags, wrong
-
-    def frame_labels(self, files: Mapping[str, FeatureFile]) -> dict[str, np.ndarray]:
-        """Read labels of frames by video; none where nobody gives any."""
-        if self.hparams.labels == AUTO:
-            path = None if self.root is None else self.root / MASKS
-            return {} if path is None or not path.is_dir() else read_frame_labels(path)
-        path = Path(self.hparams.labels)
-        if not path.exists() and self.root is not None:
-            path = self.root / path
-        if path.is_dir() or path.suffix != ".npy":
-            return read_frame_labels(path)
-        names = [video.name for video in self.parts[TEST]]
-        if not files.keys() >= set(names):  # their rows say how the vector is to be cut
-            return {}
-        return read_concatenated(path, {name: files[name].num_rows * self.hparams.stride for name in names})
+        """Join the features of videos with labels; by name what could be joined, and what is wrong."""
+        tested, path = self.parts[TEST], self.labels_path
+        labels = {} if path is None else read_labels(path, files, tested, self.hparams.stride)
+        return make_bags(videos, files, labels, self.windowing, {video.name for video in tested})
 
     # How batches are made.
 
@@ -334,9 +325,3 @@ class ShanghaiTechFeatures(LightningDataModule):
         generator = seeded(self.hparams.seed)
         sampler = Shard(len(data), rank, world_size)
         return DataLoader(sampler=sampler, batch_size=1, generator=generator, **self.loading(data))
-
-
-def described(error: DataFileError, split: str) -> Defect:
-    """Sort an error into a kind of defect."""
-    kind = next(kind for kind in KINDS if isinstance(error, kind))
-    return Defect(KINDS[kind], split, str(error.path), error.reason)

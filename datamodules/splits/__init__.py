@@ -1,4 +1,4 @@
-"""Which videos of ShanghaiTech Campus are trained on and which are tested on: the published splits, and the sample's."""
+"""Which videos of ShanghaiTech Campus are trained and tested on: the published splits, and those of the sample."""
 
 import logging
 from collections import defaultdict
@@ -33,12 +33,11 @@ def choose(split: str, root: Path | None, train_list: str | None = None, test_li
         ListFileError: When one cannot be understood.
         ValueError: When a video is on both sides.
     """
-    is_sample = root is not None and (root / "sample.json").is_file()
-    sides = of_sample(split, sample_names(root)) if is_sample else published(split)
+    sides = of_sample(split, sample_names(root)) if is_sample(root) else published(split)
     chosen = []
     for key, file, side in zip(("train_list", "test_list"), (train_list, test_list), sides, strict=True):
         own = side if file is None else read_video_list(Path(file), f"datamodule.{key}")
-        differing = [] if is_sample else list(differing_counts(own, side))
+        differing = [] if is_sample(root) else list(differing_counts(own, side))
         if differing:
             log.warning("datamodule.%s=%s is not that of split=%s: %s", key, file, split, ", ".join(differing))
         chosen.append(own)
@@ -66,6 +65,11 @@ def published(split: str) -> Sides:
     return by_label(sides["train"] + sides["test"])
 
 
+def is_sample(root: Path | None) -> bool:
+    """Whether a data set is the generated one, whose videos are others."""
+    return root is not None and (root / "sample.json").is_file()
+
+
 def sample_names(root: Path) -> Iterator[str]:
     """Find the videos of the generated sample."""
     yield from (path.stem for path in (root / "training" / "videos").glob("*.avi"))
@@ -73,7 +77,7 @@ def sample_names(root: Path) -> Iterator[str]:
 
 
 def of_sample(split: str, names: Iterable[str]) -> Sides:
-    """The same for the generated sample, whose videos are others.
+    """The training and test videos of the generated sample.
 
     In the ``weak`` split the second of every two normal and the third of every three anomalous videos of a scene are
     tested. As the kinds of anomalies take turns within a scene and begin with another one in each, all scenes and kinds
