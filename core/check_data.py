@@ -59,7 +59,7 @@ def check_data(config: dict[str, Any]) -> None:
         content = {"datamodule": config["datamodule"], **found, "counts": counts, "defects": defects}
         file.parent.mkdir(parents=True, exist_ok=True)
         replace_file(file, lambda stream: stream.write(json.dumps(content, indent=1).encode()))
-        show(found, counts, defects, Path(config["datamodule"].get("root", "")))
+        show(found, counts, defects, Path(config["datamodule"].get("root") or ""))
     if defects:
         count = f"{len(defects)} defect{'' if len(defects) == 1 else 's'}"
         raise DataDefectsError(f"{count} in the data; {report.near(file)} lists all of them")

@@ -15,6 +15,7 @@ from core.errors import PROJECT, ConfigError
 from tests.constructors import constructors, real_parameters, takes_more
 
 FILES = sorted(path.relative_to(CONF) for path in CONF.rglob("*.yaml"))
+LEFT_TO_THE_USER = "???"
 SWITCHED = ("callbacks", "debug", "logger", "optim", "scheduler")
 SWITCHES = [f"{group}={name}" for group in SWITCHED for name in choices(group)]
 PRETRAINED_BY_THE_TASK = [name for name in choices("model") if not name.startswith("vit_")]
@@ -76,7 +77,7 @@ def test_every_key_of_a_variant_is_a_parameter(group: str) -> None:
 def test_a_base_file_repeats_the_defaults_of_the_class(place: str, node: dict[str, Any]) -> None:
     parameters = real_parameters(node["_target_"])
     for name, value in values(node).items():
-        if isinstance(value, str) and "${" in value:
+        if isinstance(value, str) and ("${" in value or value == LEFT_TO_THE_USER):
             continue
         default = parameters[name].default
         assert default is not inspect.Parameter.empty, f"{place}.{name} has no default to repeat"

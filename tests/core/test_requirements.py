@@ -20,6 +20,7 @@ TINY_DECODER = {"decoder_dim": 12, "decoder_depth": 1, "decoder_num_heads": 1}
 BUILT = {
     "datamodules.videos.Videos": {},
     "datamodules.shanghaitech.ShanghaiTech": {},
+    "datamodules.shanghaitech_features.ShanghaiTechFeatures": {"features": "features"},
     "callbacks.panels.Panels": {"folder": "pictures"},
     "models.vit.VisionTransformer": TINY,
     "models.masked_autoencoder.MaskedAutoencoder": TINY | TINY_DECODER | {"decoder_mask": "running_cell"},
