@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from datamodules.errors import DataFileError
+from datamodules.video_lists import NAME
 
 FORMAT, VERSION = "vidzoo-features", 1
 SIDECAR = "sidecar"
@@ -22,7 +23,7 @@ FOREIGN = {  # by layout: the axes of an array, by their number
     CROP_FILES: {2: ("row", "channel")},
 }
 ORDER = ("view", "row", "statistic", "channel")  # in which axes are put: the statistics of a row lie side by side
-CROP = re.compile(r"_(\d+)$")
+CROP = re.compile(rf"{NAME.pattern}.*_(\d+)$")  # in a file name without suffix: the number of the crop
 
 
 class FeatureFileError(DataFileError):
