@@ -74,7 +74,7 @@ def make_bag(
             raise LabelLengthError(file.path, f"{reason} (datamodule.frame_tolerance={windowing.tolerance})")
     elif video.label and evaluated:
         raise MissingLabelsError(
-            file.path, f"{video.name} has an anomaly, and no labels of its frames; set datamodule.labels"
+            file.path, f"{video.name} has an anomaly, and there are no labels of its frames; set datamodule.labels"
         )
     elif not video.label:
         if labels is not None and labels.any():

@@ -281,9 +281,10 @@ class ShanghaiTechFeatures(LightningDataModule):
         needed = {video.name: video for part in wanted for video in self.parts[part]}
         every = {video.name for videos in self.parts.values() for video in videos}
         files, wrong = find_features(self.folder, sorted(every), self.hparams.layout)
-        if wrong.keys() - needed.keys():
-            count = len(wrong.keys() - needed.keys())
-            log.warning("features of %d videos that are not needed yet are missing or cannot be used", count)
+        later = sorted(wrong.keys() - needed.keys())
+        if later:
+            text = "features of %d videos that are not needed yet are missing or cannot be used: %s"
+            log.warning(text, len(later), ", ".join(later))
         require_usable({name: wrong[name] for name in needed if name in wrong}, len(needed), self.folder)
         bags, wrong = self.joined(list(needed.values()), files)
         require_usable(wrong, len(needed), self.folder)
