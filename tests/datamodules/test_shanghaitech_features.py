@@ -128,6 +128,11 @@ def test_pairs_are_other_ones_in_every_epoch(made: Path) -> None:
     assert len({frozenset(pairs) for pairs in epochs}) == 3
 
 
+def test_pairs_are_other_ones_at_every_visit_of_a_video(made: Path) -> None:
+    pairs = [tuple(batch["name"]) for batch in epoch_of(make(made, "fit", batch_size=1, repeat=4))]
+    assert len(pairs) == 24 and len(set(pairs)) > 12
+
+
 @pytest.mark.parametrize("options", [{}, {"segments": None}, {"segments": None, "max_rows": 3}])
 @pytest.mark.parametrize("world_size", [2, 3])
 def test_a_sample_depends_on_seed_epoch_and_index_alone(made: Path, options: dict, world_size: int) -> None:
