@@ -6,11 +6,12 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from datamodules.checking import ORPHAN, UNREADABLE, Defect
+from datamodules.checking import UNREADABLE, Defect
 from datamodules.feature_files import SIDECAR, FeatureFile, FeatureFileError, describe
 from datamodules.video_lists import name_in
 
 MISSING_FEATURES = "missing features"
+ORPHAN_FEATURES = "orphan features"
 OTHER_RECIPE = "other recipe"
 
 
@@ -96,7 +97,7 @@ def orphans(folder: Path, names: Collection[str]) -> Iterator[Defect]:
     """Name the files in a folder that are of none of these videos."""
     for name, paths in files_by_video(folder).items():
         if name not in names:
-            yield from (Defect(ORPHAN, "all", str(path), f"no list has a video {name}") for path in paths)
+            yield from (Defect(ORPHAN_FEATURES, "all", str(path), f"no list has a video {name}") for path in paths)
 
 
 def require_usable(wrong: Mapping[str, Defect], total: int, folder: Path) -> None:

@@ -11,11 +11,18 @@ import torch
 from lightning import LightningDataModule
 from torch.utils.data import DataLoader
 
-from datamodules.checking import BROKEN, LABEL_LENGTH, MISSING, ORPHAN, UNREADABLE, Defect, Step
+from datamodules.checking import BROKEN, LABEL_LENGTH, MISSING, UNREADABLE, Defect, Step
 from datamodules.errors import PathNotFoundError
 from datamodules.feature_bags import Bag, defect, make_bags, read_labels
 from datamodules.feature_files import FOREIGN, SIDECAR, FeatureFile, FeatureFileError
-from datamodules.feature_folder import MISSING_FEATURES, OTHER_RECIPE, find_features, orphans, require_usable
+from datamodules.feature_folder import (
+    MISSING_FEATURES,
+    ORPHAN_FEATURES,
+    OTHER_RECIPE,
+    find_features,
+    orphans,
+    require_usable,
+)
 from datamodules.feature_sets import EvaluationBags, TrainingBags, collate_bags
 from datamodules.feature_windows import Windowing
 from datamodules.loading import (
@@ -93,7 +100,7 @@ class ShanghaiTechFeatures(LightningDataModule):
     paths: ClassVar = {"features": (), "root": ("sample",), "train_list": (), "test_list": ()}
     paths_in_root: ClassVar = {"labels": ("auto",)}
     title = "ShanghaiTech Campus"
-    kinds_of_defects = (MISSING_FEATURES, ORPHAN, UNREADABLE, OTHER_RECIPE, MISSING, BROKEN, LABEL_LENGTH)
+    kinds_of_defects = (MISSING_FEATURES, ORPHAN_FEATURES, UNREADABLE, OTHER_RECIPE, MISSING, BROKEN, LABEL_LENGTH)
 
     def __init__(
         self,

@@ -444,7 +444,7 @@ def test_check_names_everything_that_is_wrong(copied: Path) -> None:
         ("labels of wrong length", "test", "01_0003.npy"),
         ("missing annotation", "test", "02_0003.npy"),
         ("missing features", "test", "01_002.npy"),
-        ("orphan annotation", "all", "09_001.npy"),
+        ("orphan features", "all", "09_001.npy"),
         ("other recipe", "test", "02_004.npy"),
         ("unreadable", "test", "01_004.npy"),
         ("unreadable", "test", "02_002.npy"),
