@@ -1,5 +1,6 @@
 """The data set of clips: one sample is one visit of a video, with all the clips that are made of it."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ from datamodules.transforms import ClipTransform, channels_first, transform_boxe
 
 COLOURS = 3
 UNKNOWN = -1  # label of a frame of which nothing is said
+JOINED = ("video", "frames", "seconds", "index", "row", "rows", "view", "views", "label")  # clip by clip in a batch
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,28 @@ class UnreadableSource:
     name: str
     path: Path
     reason: str
+
+
+def describe(source: Source | UnreadableSource, root: Path) -> dict[str, Any]:
+    """Say as plain values which video a source is, so that another one in its place can be told from it.
+
+    Returns:
+        ``path``, below ``root`` where it lies there; ``bytes``, of all images for a frame folder; number of the
+        ``first`` frame that is used, and how many ``frames`` are; ``fps`` in Hz. None for what cannot be found out.
+    """
+    readable = isinstance(source, Source)
+    path = source.facts.path if readable else source.path
+    try:
+        size = sum(entry.stat().st_size for entry in os.scandir(path)) if path.is_dir() else path.stat().st_size
+    except OSError:
+        size = None
+    return {
+        "path": (path.relative_to(root) if path.is_relative_to(root) else path).as_posix(),
+        "bytes": size,
+        "first": int(source.facts.frame_ids[source.first]) if readable else None,
+        "frames": source.count if readable else None,
+        "fps": source.facts.fps if readable else None,
+    }
 
 
 @dataclass(frozen=True)
@@ -162,6 +186,7 @@ class Clips(Dataset[dict[str, Any]]):
         needed, place = np.unique(clips, return_inverse=True)
         frames = self.frames(index // self.sampling.repeat, needed)
         numbers = np.asarray(source.facts.frame_ids, dtype=np.int64)[clips]
+        places, rows = index * len(clips) + torch.arange(len(clips)), self.sampling.repeat * len(clips)
         labels = np.full(clips.shape, UNKNOWN, dtype=np.int64) if source.labels is None else source.labels[clips]
         videos, boxes = [], []
         for clip_place, clip_numbers in zip(place.reshape(clips.shape), numbers, strict=True):
@@ -172,7 +197,12 @@ class Clips(Dataset[dict[str, Any]]):
             "video": torch.stack(videos),
             "name": [source.name] * len(clips),
             "frames": torch.from_numpy(numbers),
-            "index": index * len(clips) + torch.arange(len(clips)),
+            "seconds": torch.from_numpy(source.facts.times()[clips]),
+            "index": places,
+            "row": places % rows,
+            "rows": torch.full_like(places, rows),
+            "view": torch.zeros_like(places),
+            "views": torch.ones_like(places),
             "label": torch.from_numpy(labels),
             "boxes": boxes,
         }
@@ -207,15 +237,13 @@ def collate_clips(samples: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Join the clips of several visits to a batch.
 
     Returns:
-        ``video`` uint8 (B, 3, T, H, W), ``name`` list of B, ``frames`` int64 (B, T), ``index`` int64 (B,), ``label``
-        int64 (B, T), ``boxes`` float32 (B, T, R, 4), ``box_scores`` float32 (B, T, R), ``box_count`` int64 (B, T). R is
-        the largest number of boxes of a frame in the batch, at least 1; rows from ``box_count`` on are 0. Where samples
-        took the place of others, ``bad`` lists these (``datamodules.quarantine.BadSample``); the datamodule takes it
-        out again.
+        ``video`` uint8 (B, 3, T, H, W), ``name`` list of B, ``frames`` int64 (B, T), ``seconds`` float64 (B, T),
+        ``index``, ``row``, ``rows``, ``view`` and ``views`` int64 (B,), ``label`` int64 (B, T), ``boxes`` float32
+        (B, T, R, 4), ``box_scores`` float32 (B, T, R), ``box_count`` int64 (B, T). R is the largest number of boxes of
+        a frame in the batch, at least 1; rows from ``box_count`` on are 0. Where samples took the place of others,
+        ``bad`` lists these (``datamodules.quarantine.BadSample``); the datamodule takes it out again.
     """
-    batch: dict[str, Any] = {
-        key: torch.cat([sample[key] for sample in samples]) for key in ("video", "frames", "index", "label")
-    }
+    batch: dict[str, Any] = {key: torch.cat([sample[key] for sample in samples]) for key in JOINED}
     bad = [visit for sample in samples for visit in sample.get("bad", ())]
     if bad:
         batch["bad"] = bad

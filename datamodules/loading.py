@@ -2,7 +2,7 @@
 
 import multiprocessing
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -74,6 +74,32 @@ class Shard(Sampler[Visit]):
 
     def __init__(self, length: int, rank: int = 0, world_size: int = 1) -> None:
         self.indices = range(rank, length, world_size)
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __iter__(self) -> Iterator[Visit]:
+        return iter([(0, index) for index in self.indices])
+
+
+class WholeBatches(Sampler[Visit]):
+    """Visit samples in order; whole batches are dealt to the ranks, and left out when nothing in them is wanted.
+
+    Which samples share a batch is a function of their order alone. So what is computed from a batch does not depend,
+    down to its last bits, on the number of ranks, nor on what was computed before an interruption.
+
+    Args:
+        wanted: For each sample whether it is to be visited; the others are as well where they share a batch with one.
+        batch_size: Samples of a batch; the last one may be smaller.
+        rank: Index of this process.
+        world_size: Number of processes; some may have nothing to do.
+    """
+
+    def __init__(self, wanted: Sequence[bool], batch_size: int, rank: int = 0, world_size: int = 1) -> None:
+        places = range(len(wanted))
+        batches = [places[start : start + batch_size] for start in places[::batch_size]]
+        left = [batch for batch in batches if any(wanted[place] for place in batch)]
+        self.indices = [index for batch in left[rank::world_size] for index in batch]
 
     def __len__(self) -> int:
         return len(self.indices)

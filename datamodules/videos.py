@@ -1,63 +1,46 @@
 """Clips of any folder of videos, and what all datamodules of videos have in common."""
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
-import numpy as np
 import torch
-from lightning import LightningDataModule
 from torch.utils.data import DataLoader
 
-from datamodules.annotations import check_labels, check_regions
-from datamodules.checking import (
-    FRAME_COUNT,
-    KINDS,
-    TOO_SHORT,
-    Defect,
-    Examined,
-    Step,
-    duplicate_ids,
-    examine_all,
-    odd_sizes,
-    same_content,
-)
-from datamodules.clips import Clips, Sampling, Source, UnreadableSource, collate_clips
-from datamodules.errors import PathNotFoundError, VideoReadError
-from datamodules.frame_indices import CLOCK_SLACK_S
-from datamodules.listing import Listed, find_videos, read_list
+from datamodules.clips import Clips, Sampling, Source, UnreadableSource, collate_clips, describe
+from datamodules.errors import VideoReadError
 from datamodules.loading import (
     ResumableLoader,
     Shard,
     ShardedShuffle,
+    WholeBatches,
     leave_signals_to_the_main_process,
     seeded,
     start_of_workers,
 )
 from datamodules.normalization import normalize, statistics
 from datamodules.quarantine import BAD_SAMPLES_FILE, Quarantine, ReplacingClips, max_bad, unreadable
-from datamodules.reading import VideoFacts, describe_routes
-from datamodules.regions import NOTHING, VideoRegions, read_regions
-from datamodules.samples import shanghaitech as sample
 from datamodules.transforms import ClipTransform
-from datamodules.video_index import broken_videos, look_at_videos
+from datamodules.video_index import broken_videos
+from datamodules.video_set import AUTO, SAMPLE, VideoSet
 
 log = logging.getLogger(__name__)
 
-SAMPLE = "sample"
-AUTO = "auto"
-SAMPLE_FOLDER = "shanghaitech_sample"  # below datamodule.cache
-REGIONS = "regions"  # where the region files of a data set are expected, below its root
+# Parts of a batch that are not moved to the device: masks are drawn from ``index``, the others say what a clip is.
+STAYING = ("index", "row", "rows", "view", "views", "seconds")
 
 
-class Videos(LightningDataModule):
+class Videos(VideoSet):
     """Clips of the videos and frame folders below a folder, or of those that a list file names.
 
     Batches (B = ``batch_size * clips_per_video`` clips): ``video`` uint8 (B, 3, T, H, W), float32 and normalised once
     it is on the device, then with ``mean`` and ``std`` (3,); ``name`` list[str]; ``frames`` int64 (B, T), frame
-    numbers; ``index`` int64 (B,), position of the clip in its split; ``label`` int64 (B, T), 1 anomalous, 0 normal, -1
-    unknown (here always); ``boxes`` (B, T, R, 4), xyxy in pixels of the clip (of the stored frame without
+    numbers; ``seconds`` float64 (B, T), times since the first frame of the video; ``index`` int64 (B,), position of the
+    clip in its split; ``row`` int64 (B,), its place among the ``rows`` clips of its video in an epoch; ``view`` int64
+    (B,), which of the ``views`` cuts of these frames it is (here always 0 of 1); ``label`` int64 (B, T), 1 anomalous, 0
+    normal, -1 unknown (here always); ``boxes`` (B, T, R, 4), xyxy in pixels of the clip (of the stored frame without
     ``boxes_follow``), ``box_scores`` (B, T, R), ``box_count`` int64 (B, T), rows from there on are padding.
 
     ``fit`` trains on the videos without the held-out share and validates on that; ``test`` and ``predict`` visit all
@@ -104,15 +87,26 @@ class Videos(LightningDataModule):
         ValueError: When an option is out of its range.
     """
 
-    provides = ("video", "mean", "std", "name", "frames", "index", "label", "boxes", "box_scores", "box_count")
+    provides = (
+        "video",
+        "mean",
+        "std",
+        "name",
+        "frames",
+        "seconds",
+        "index",
+        "row",
+        "rows",
+        "view",
+        "views",
+        "label",
+        "boxes",
+        "box_scores",
+        "box_count",
+    )
     paths: ClassVar = {"root": ("sample",), "list_file": ()}
     paths_in_root: ClassVar = {"regions": ("auto",)}
-    exact = ("boxes", "box_scores")
-    title = "real footage"
-    expects = "folder of videos"
-    remedy = "any videos will do"
-    usual_fps = 25.0
-    kinds_of_defects = KINDS
+    exact = ("boxes", "box_scores", "seconds")
 
     def __init__(
         self,
@@ -166,6 +160,8 @@ class Videos(LightningDataModule):
         self.val_data: Clips | None = None
         self.eval_data: Clips | None = None
         self.quarantine: Quarantine | None = None
+        self.left_out: frozenset[str] = frozenset()
+        self.allow_zero_length_dataloader_with_multiple_devices = True  # prediction may leave nothing to a process
 
     def prepare_data(self) -> None:
         """Make the sample if it is asked for, check that the data are there, and fill the index of the videos."""
@@ -207,7 +203,10 @@ class Videos(LightningDataModule):
         return self.eval_loader(self.eval_data, "test")
 
     def predict_dataloader(self) -> DataLoader:
-        return self.eval_loader(self.eval_data, "prediction")
+        """Visit the videos that are not left out, in batches that depend on nothing but the list of videos."""
+        wanted = [source.name not in self.left_out for source in self.eval_data.sources]
+        sampler = WholeBatches(wanted, self.hparams.batch_size, *self.place())
+        return DataLoader(sampler=sampler, generator=seeded(self.hparams.seed), **self.loading(self.eval_data))
 
     def on_before_batch_transfer(self, batch: dict[str, Any], dataloader_idx: int) -> dict[str, Any]:
         """Take note of the samples that others took the place of."""
@@ -219,9 +218,10 @@ class Videos(LightningDataModule):
     def transfer_batch_to_device(
         self, batch: dict[str, Any], device: torch.device, dataloader_idx: int
     ) -> dict[str, Any]:
-        """Move a batch; ``index`` stays on the CPU, where masks are drawn from it without waiting for the device."""
-        moved = super().transfer_batch_to_device(batch, device, dataloader_idx)
-        return moved | {"index": batch["index"]}
+        """Move a batch without what is looked at on the CPU: nothing has to wait there for the device."""
+        staying = {key: batch[key] for key in STAYING if key in batch}
+        moving = {key: value for key, value in batch.items() if key not in staying}
+        return super().transfer_batch_to_device(moving, device, dataloader_idx) | staying
 
     def on_after_batch_transfer(self, batch: dict[str, Any], dataloader_idx: int) -> dict[str, Any]:
         """Normalise ``video`` where it now is, and add ``mean`` and ``std``."""
@@ -234,121 +234,35 @@ class Videos(LightningDataModule):
             count, videos = self.quarantine.replaced, len(self.quarantine.bad)
             log.warning("%d visits of %d broken files were replaced by other samples", count, videos)
 
-    def check(self) -> Iterator[Step]:
-        """Look at every frame and every annotation of all splits, and say what is wrong (``mode=check``).
+    # What a callback needs to know that keeps something for every clip.
 
-        Needs no trainer. ``num_workers`` videos are looked at at the same time, each by a process that is killed when
-        it is stuck, whatever their number. Nothing is written, not even the index of the videos.
+    def recipe(self) -> dict[str, Any]:
+        """Everything that decides the pixels of an evaluation clip and with what it shares a batch, as plain values."""
+        options = self.hparams
+        step = ("frame_step",) if options.step_s is None else ("step_s", "fps_of_frames")
+        names = ("num_frames", *step, "eval_clips", "resize", "normalization", "reader", "batch_size")
+        chosen = {name: options[name] for name in names}
+        return {"image_size": list(self.eval_transform.size), "crop": self.eval_transform.crop} | chosen
 
-        Yields:
-            A step for each video, and one for what only all videos together tell.
-        """
-        self.make_sample()
-        options, splits, examined = self.hparams, self.splits(), {}
-        where = {video.path: split for split, videos in splits.items() for video in videos}
-        fps, processes = options.fps_of_frames or self.usual_fps, options.num_workers
-        for path, found in examine_all(where, fps, options.reader, processes, options.decode_timeout_s):
-            examined[path] = found
-            wrong = tuple(Defect(kind, where[path], str(file), detail) for kind, file, detail in found.wrong)
-            yield Step(1, found.frames, wrong)
-        yield Step(defects=tuple(self.compare(splits, examined)))
-
-    # What a data set with a layout of its own overrides.
-
-    def training_videos(self) -> list[Listed]:
-        """Find the videos of training and validation.
+    def feature_sources(self) -> dict[str, dict[str, Any]]:
+        """Describe the videos that test or prediction will visit, by name (``datamodules.clips.describe``).
 
         Raises:
-            PathNotFoundError: When the folder or the list does not exist.
-            FileNotFoundError: When the folder has no videos.
+            ValueError: When two have the same name.
         """
-        self.require_root()
-        root = self.root / "training" / "videos" if self.hparams.root == SAMPLE else self.root
-        if self.hparams.list_file is not None:
-            return read_list(Path(self.hparams.list_file), root)
-        videos = find_videos(root)
-        if not videos:
-            raise FileNotFoundError(
-                f"datamodule.root={root} holds no videos; expected files such as .mp4 or .avi, or folders of numbered "
-                "images such as 000.jpg"
-            )
-        return videos
+        sources = self.eval_data.sources
+        if shared := [name for name, times in Counter(source.name for source in sources).items() if times > 1]:
+            raise ValueError(f"datamodule.list_file: {shared[0]} is listed more than once; what is kept of it is one")
+        return {source.name: describe(source, self.root) for source in sources}
 
-    def evaluation_videos(self) -> list[Listed]:
-        """Find the videos of test and prediction."""
-        return self.training_videos()
+    def leave_out(self, names: Collection[str]) -> None:
+        """Have prediction leave out videos that are finished, as far as that changes no batch of the others.
 
-    def splits(self) -> dict[str, list[Listed]]:
-        """All videos, by part of the data set; the parts must have nothing in common."""
-        return {"all": self.training_videos()}
-
-    def knows_all_videos(self) -> bool:
-        """Whether ``splits`` are all videos that annotations can be for, so that others belong to nothing."""
-        return self.hparams.list_file is None and self.hparams.root != SAMPLE
-
-    def label_files(self) -> dict[str, Path]:
-        """Files with labels of frames, by name of their video."""
-        return {}
-
-    def labels(self, video: Listed, facts: VideoFacts) -> np.ndarray | None:
-        """Labels of the frames of a video, int64 (facts.frame_count,); None where nothing is known."""
-        return None
+        To be called between ``setup`` and the making of the loader.
+        """
+        self.left_out = frozenset(names)
 
     # How the parts are put together.
-
-    @property
-    def root(self) -> Path:
-        """The folder of the data set."""
-        return Path(self.hparams.cache, SAMPLE_FOLDER) if self.hparams.root == SAMPLE else Path(self.hparams.root)
-
-    def require_root(self) -> None:
-        """Refuse a root that is not there.
-
-        Raises:
-            PathNotFoundError: With the nearest name that is.
-        """
-        if not self.root.exists():
-            advice = f"Expected a {self.expects}; {self.remedy}, or try datamodule.root=sample."
-            raise PathNotFoundError("datamodule.root", self.root, advice)
-
-    def make_sample(self) -> None:
-        """Make the sample if it is asked for."""
-        if self.hparams.root == SAMPLE:
-            made = sample.generate(self.root)
-            log.warning(
-                "datamodule.root=sample: a small GENERATED sample, NOT %s, is used (%s); no number measured on it is a "
-                "result. For the real data: datamodule.root=<%s>",
-                self.title,
-                made,
-                self.expects,
-            )
-
-    def look(self, videos: Sequence[Listed]) -> tuple[dict[str, VideoFacts], dict[str, VideoReadError]]:
-        """Look at every video once, or in the cache; by path what is known, or why it cannot be read."""
-        options = self.hparams
-        paths = {str(video.path): video.path for video in videos}
-        fps = options.fps_of_frames or self.usual_fps
-        return look_at_videos(paths, Path(options.cache), fps, timeout_s=options.decode_timeout_s)
-
-    def sources(self, videos: Sequence[Listed]) -> list[Source | UnreadableSource]:
-        """Join what is known about each video: facts, part, labels and regions."""
-        facts, broken = self.look(videos)
-        if self.place()[0] == 0:
-            log.info("%s", describe_routes(facts.values(), self.hparams.reader))
-        regions = self.read_regions([video.name for video in videos])
-        found: list[Source | UnreadableSource] = []
-        for video in videos:
-            try:
-                if str(video.path) in broken:
-                    raise broken[str(video.path)]
-                known = facts[str(video.path)]
-                first, count = part(video, known)
-            except VideoReadError as error:
-                found.append(UnreadableSource(video.name, error.path, error.reason))
-            else:
-                labels = self.labels(video, known)
-                found.append(Source(video.name, known, first, count, labels, regions.get(video.name, NOTHING)))
-        return found
 
     def require_readable(self, sources: Sequence[Source | UnreadableSource]) -> None:
         """Refuse a split with videos that cannot be read, naming all of them."""
@@ -363,32 +277,6 @@ class Videos(LightningDataModule):
         file = None if self.trainer is None else Path(self.trainer.default_root_dir, BAD_SAMPLES_FILE)
         self.quarantine = Quarantine(file, [source.name for source in train], self.hparams.max_bad_share)
         self.quarantine.report(unreadable(train))
-
-    def read_regions(self, names: Sequence[str]) -> dict[str, VideoRegions]:
-        """Read the candidate regions of some videos; nothing when none are asked for, or there are none."""
-        path = self.region_path()
-        log.info("candidate regions: %s", "none" if path is None else path)
-        return {} if path is None else read_regions(path, names)
-
-    def region_path(self) -> Path | None:
-        """Where the candidate regions are; None when none are asked for, or there are none."""
-        path = self.root / (REGIONS if self.hparams.regions == AUTO else self.hparams.regions or "")
-        missing = self.hparams.regions is None or (self.hparams.regions == AUTO and not path.is_dir())
-        return None if missing else path
-
-    def compare(self, splits: Mapping[str, Sequence[Listed]], examined: Mapping[Path, Examined]) -> Iterator[Defect]:
-        """Say what is wrong with the videos as a set, and with what is said of them."""
-        regions, options = self.region_path(), self.hparams
-        for split, videos in splits.items():
-            yield from duplicate_ids(split, videos, by_last_part=regions is not None)
-            yield from odd_sizes(split, {video.path: examined[video.path] for video in videos})
-            for video in videos:
-                facts = examined[video.path].facts
-                yield from () if facts is None else unsuited(split, video, facts, options)
-        yield from same_content({split: [video.path for video in videos] for split, videos in splits.items()}, examined)
-        yield from check_labels(self.labels, self.label_files(), splits, examined)
-        if regions is not None:
-            yield from check_regions(regions, splits, examined, self.knows_all_videos())
 
     def split(
         self, sources: Sequence[Source | UnreadableSource]
@@ -448,40 +336,3 @@ class Videos(LightningDataModule):
                 f"{split}: {length} videos for a process, fewer than a batch of {least}; lower datamodule.batch_size "
                 "or trainer.devices, or raise datamodule.repeat (training) or datamodule.val_fraction (validation)"
             )
-
-
-def unsuited(split: str, video: Listed, facts: VideoFacts, options: Mapping[str, Any]) -> Iterator[Defect]:
-    """Say whether a video, or the part of it that is listed, lacks frames or is shorter than a clip."""
-    try:
-        first, count = part(video, facts)
-    except VideoReadError as error:
-        yield Defect(FRAME_COUNT, split, str(video.path), error.reason)
-        return
-    gaps = options["num_frames"] - 1
-    if options["step_s"] is None:
-        has, needs, unit = count, gaps * options["frame_step"] + 1, "frames"
-    else:
-        times = facts.times()[first : first + count]
-        has, needs, unit = times[-1] - times[0], gaps * options["step_s"] - CLOCK_SLACK_S, "s"
-    if has < needs:
-        yield Defect(TOO_SHORT, split, str(video.path), f"has {has:g} {unit}, a clip takes up {needs:g}")
-
-
-def part(video: Listed, facts: VideoFacts) -> tuple[int, int]:
-    """Turn the frame numbers of a list file into indices: first index and number of frames.
-
-    Raises:
-        VideoReadError: When the video does not have these frames.
-    """
-    numbers = facts.frame_ids
-    if video.first is not None and video.first not in numbers:
-        found = f"frames {numbers[0]} to {numbers[-1]}"
-        raise VideoReadError(video.path, f"the list begins at frame {video.first}, the video has {found}")
-    first = 0 if video.first is None else numbers.index(video.first)
-    count = facts.frame_count - first if video.count is None else video.count
-    if first + count > facts.frame_count:
-        raise VideoReadError(
-            video.path,
-            f"the list asks for {count} frames from frame {numbers[first]}, {facts.frame_count - first} exist",
-        )
-    return first, count

@@ -8,7 +8,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # two test processes on two cores
 import pytest
 
 from datamodules.samples.shanghaitech import generate
-from datamodules.videos import SAMPLE_FOLDER
+from datamodules.video_set import SAMPLE_FOLDER
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 

@@ -9,7 +9,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from datamodules.loading import ResumableLoader, Shard, ShardedShuffle, Visit, seeded
+from datamodules.loading import ResumableLoader, Shard, ShardedShuffle, Visit, WholeBatches, seeded
 
 LENGTH = 24
 
@@ -72,6 +72,18 @@ def test_the_order_is_a_function_of_seed_and_epoch() -> None:
     assert order(0, 0) == first
     assert len({tuple(index for _, index in order(seed, epoch)) for seed in range(3) for epoch in range(3)}) == 9
     assert {epoch for epoch, _ in order(0, 2)} == {2}
+
+
+@pytest.mark.parametrize("world_size", [1, 2, 3, 9])
+@pytest.mark.parametrize("wanted", [range(11), [0], [3, 10], []])
+def test_whole_batches_reach_one_rank_each_and_none_is_made_for_nothing(world_size: int, wanted) -> None:
+    ranks = [WholeBatches([place in wanted for place in range(11)], 4, rank, world_size) for rank in range(world_size)]
+    loaders = [DataLoader(dataset=Visits(), batch_size=4, sampler=sampler) for sampler in ranks]
+    batches = [[index for _, index in batch.tolist()] for loader in loaders for batch in loader]
+    assert sorted(batches) == [
+        batch for batch in ([0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10]) if not set(wanted).isdisjoint(batch)
+    ]
+    assert [len(list(sampler)) for sampler in ranks] == [len(sampler) for sampler in ranks]
 
 
 def test_streams_of_neighbouring_numbers_are_unrelated() -> None:

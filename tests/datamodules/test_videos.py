@@ -77,7 +77,8 @@ def test_a_batch_holds_what_the_contract_says(make) -> None:
     assert shapes == {
         "video": (6, 3, 8, *SIZE),
         "frames": (6, 8),
-        "index": (6,),
+        "seconds": (6, 8),
+        **{key: (6,) for key in ("index", "row", "rows", "view", "views")},
         "label": (6, 8),
         "boxes": (6, 8, 1, 4),
         "box_scores": (6, 8, 1),
@@ -86,6 +87,7 @@ def test_a_batch_holds_what_the_contract_says(make) -> None:
     types = {key: value.dtype for key, value in batch.items() if key != "name"}
     assert types.pop("video") == torch.uint8
     assert types.pop("boxes") == types.pop("box_scores") == torch.float32
+    assert types.pop("seconds") == torch.float64
     assert set(types.values()) == {torch.int64}
     assert (batch["label"] == -1).all() and (batch["box_count"] == 0).all()
     assert len(batch["name"]) == 6 and set(batch["name"]) <= set(LENGTHS)
@@ -225,6 +227,81 @@ def test_an_index_means_the_same_clip_of_the_same_video_in_every_epoch(make) -> 
                 names.setdefault(index, set()).add(name)
     assert sorted(names) == list(range(2 * 3 * 4))
     assert all(len(named) == 1 for named in names.values())
+
+
+def test_a_clip_says_which_row_of_its_video_it_is_and_when_its_frames_are_shown(make) -> None:
+    rows: dict[str, list[int]] = {}
+    for batch in make("predict", eval_clips=3, frame_step=2).predict_dataloader():
+        for name, row in zip(batch["name"], batch["row"].tolist(), strict=True):
+            rows.setdefault(name, []).append(row)
+        assert (batch["rows"] == 3).all() and (batch["view"] == 0).all() and (batch["views"] == 1).all()
+        first = torch.tensor([1 if name == "frames/d" else 0 for name in batch["name"]])  # its images count from 1
+        torch.testing.assert_close(batch["seconds"], (batch["frames"] - first[:, None]).double() / 25)
+    assert rows == {name: [0, 1, 2] for name in LENGTHS}
+    visits = make(clips_per_video=2, repeat=3, batch_size=4, val_fraction=0.0).train_dataloader()
+    found = {(name, row) for batch in visits for name, row in zip(batch["name"], batch["row"].tolist(), strict=True)}
+    assert len(found) >= 2 * 12 and {row for _, row in found} == set(range(6))
+
+
+def test_times_are_those_of_a_video_whose_rate_varies(make, tmp_path: Path) -> None:
+    (tmp_path / "set").mkdir()
+    ticks = [40 * number + (500 if number >= 6 else 0) for number in range(12)]
+    counters.encode(tmp_path / "set" / "a.mkv", count=12, ticks=ticks)
+    batch = next(iter(make("predict", root=str(tmp_path / "set"), frame_step=1, num_frames=12).predict_dataloader()))
+    assert batch["frames"][0].tolist() == list(range(12))
+    torch.testing.assert_close(batch["seconds"][0], torch.tensor(ticks, dtype=torch.float64) / 1000)
+
+
+def test_times_are_not_rounded_and_identities_stay_where_they_are_read(make) -> None:
+    assert "seconds" in Videos.exact
+    datamodule = make("predict")
+    batch = next(iter(datamodule.predict_dataloader()))
+    moved = datamodule.transfer_batch_to_device(dict(batch), torch.device("meta"), 0)
+    staying = ("index", "row", "rows", "view", "views", "seconds")
+    assert {key for key, value in moved.items() if key != "name" and value.device.type == "cpu"} == set(staying)
+    assert set(moved) == set(batch)
+
+
+def test_the_recipe_names_what_decides_the_pixels_in_plain_values(make) -> None:
+    recipe = make("predict", resize="squash", normalization="zero_one", eval_clips=2).recipe()
+    assert json.loads(json.dumps(recipe)) == recipe
+    assert recipe == {
+        **{"image_size": list(SIZE), "num_frames": 8, "frame_step": 2, "eval_clips": 2, "resize": "squash"},
+        **{"crop": "none", "normalization": "zero_one", "reader": "auto", "batch_size": 2},
+    }
+    timed = make("predict", step_s=0.1).recipe()
+    assert timed["step_s"] == 0.1 and "frame_step" not in timed
+
+
+def test_the_sources_of_features_are_told_from_others_of_the_same_name(make, library: Path, tmp_path: Path) -> None:
+    sources = make("predict").feature_sources()
+    assert list(sources) == list(LENGTHS) and json.loads(json.dumps(sources)) == sources
+    size = (library / "scene/c.avi").stat().st_size
+    assert sources["scene/c"] == {"path": "scene/c.avi", "bytes": size, "first": 0, "frames": 50, "fps": 25.0}
+    images = sum(image.stat().st_size for image in (library / "frames/d").iterdir())
+    assert sources["frames/d"] == {"path": "frames/d", "bytes": images, "first": 1, "frames": 30, "fps": 25.0}
+    (tmp_path / "list.txt").write_text("a.mp4 10 12\nframes/d 0 -1\n")
+    listed = make("predict", list_file=str(tmp_path / "list.txt")).feature_sources()
+    assert (listed["a"]["first"], listed["a"]["frames"]) == (10, 12)
+    (tmp_path / "list.txt").write_text("a.mp4 10 12\na.mp4 22 12\n")
+    with pytest.raises(ValueError, match=r"datamodule.list_file: a is listed more than once"):
+        make("predict", list_file=str(tmp_path / "list.txt")).feature_sources()
+
+
+@pytest.mark.parametrize("world_size", [1, 2, 4])
+def test_leaving_out_finished_videos_changes_no_batch_of_the_others(make, world_size: int) -> None:
+    whole = list(make("predict").predict_dataloader())
+    assert [batch["name"] for batch in whole] == [["a", "frames/d"], ["scene/b", "scene/c"], ["z"]]
+    for finished, left in (({"a"}, [0, 1, 2]), ({"a", "frames/d"}, [1, 2]), ({"z", "scene/b"}, [0, 1]), (LENGTHS, [])):
+        found = []
+        for rank in range(world_size):
+            datamodule = make("predict")
+            datamodule.place = lambda rank=rank: (rank, world_size)
+            datamodule.leave_out(finished)
+            found += [*datamodule.predict_dataloader()]
+        found.sort(key=lambda batch: batch["name"])
+        assert len(found) == len(left)
+        assert not left or equal(found, [whole[place] for place in left])
 
 
 @pytest.mark.parametrize("world_size", [1, 2, 3])
