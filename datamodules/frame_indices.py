@@ -12,6 +12,9 @@ import numpy as np
 # The rounding of a container's clock must not push a frame past the moment at which it is asked for.
 CLOCK_SLACK_S = 1e-4
 
+# What becomes of the frames behind the last sliding window that lies wholly inside a video.
+TAILS = ("pad", "drop", "overlap")
+
 
 def count_starts(frame_count: int, num_frames: int, step: int) -> int:
     """Count the frames at which a pretraining clip may start (0, 1, ...); one is drawn uniformly in training.
@@ -186,18 +189,31 @@ def segment_views(frame_count: int, num_frames: int, num_views: int, first: int 
     return first + np.sort(np.asarray(ticks, dtype=np.int64)).reshape(num_frames, num_views).T
 
 
-def window_starts(frame_count: int, window: int, stride: int) -> np.ndarray:
-    """List the starts of the sliding windows that lie wholly inside a video, as feature extractors take them.
+def window_starts(frame_count: int, window: int, stride: int, tail: str = "drop") -> np.ndarray:
+    """List the starts of the sliding windows of a video, as feature extractors take them.
 
     Args:
-        frame_count: Frames of the video.
-        window: Consecutive frames of a window.
-        stride: Frames between two starts.
+        frame_count: N, frames of the video.
+        window: L, consecutive frames of a window.
+        stride: s, frames between two starts.
+        tail: What becomes of frames behind the last window that fits. ``drop``: nothing, and a video that is shorter
+            than a window has none. ``pad``: one more window begins s frames on and lacks frames, which the caller
+            completes (``strided_clip``). ``overlap``: it begins at N - L instead and lacks none, unless N < L.
 
     Returns:
-        int64 (n,); empty when the video is shorter than a window.
+        int64 (n,), increasing, empty for a video without frames. Else n is max(floor((N - L) / s) + 1, 0) for ``drop``
+        and max(ceil((N - L) / s), 0) + 1 for the others.
+
+    Raises:
+        ValueError: When there is no such rule.
     """
-    return np.arange(0, max(frame_count - window + 1, 0), stride)
+    if tail not in TAILS:
+        raise ValueError(f"tail: expected one of {', '.join(TAILS)}, found {tail!r}")
+    if tail == "drop" or frame_count < 1:
+        return np.arange(0, max(frame_count - window + 1, 0), stride)
+    last = max(frame_count - window, 0)
+    starts = np.arange(0, last + stride, stride)
+    return starts if tail == "pad" else np.minimum(starts, last)
 
 
 def check(frame_count: int, num_frames: int, step: float) -> None:

@@ -26,10 +26,10 @@ def statistics(name: str) -> tuple[Tensor, Tensor]:
 
 
 def normalize(video: Tensor, mean: Tensor, std: Tensor) -> Tensor:
-    """Turn bytes into numbers of about zero mean and unit variance.
+    """Turn pixels into numbers of about zero mean and unit variance.
 
     Args:
-        video: (B, 3, T, H, W) uint8.
+        video: (B, 3, T, H, W) uint8, or float in [0, 1].
         mean: (3,), of pixels in [0, 1].
         std: (3,), likewise.
 
@@ -37,4 +37,5 @@ def normalize(video: Tensor, mean: Tensor, std: Tensor) -> Tensor:
         float32 (B, 3, T, H, W); ``result * std + mean`` lies in [0, 1].
     """
     mean, std = (value.to(video.device).view(3, 1, 1, 1) for value in (mean, std))
-    return video.float().div_(255).sub_(mean).div_(std)
+    shares = video.clone() if video.is_floating_point() else video.float().div_(255)
+    return shares.sub_(mean).div_(std)

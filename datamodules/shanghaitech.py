@@ -21,8 +21,9 @@ class ShanghaiTech(Videos):
     folders) and ``testing/test_frame_mask/01_0014.npy`` (a label per frame). 856 x 480 pixels, 24 frames per second.
 
     ``fit`` trains and validates on the training videos, parted by ``val_fraction``; ``test`` and ``predict`` visit the
-    testing split, whose ``label`` comes from the masks. Everything else, the arguments included, is as in ``Videos``;
-    ``list_file`` chooses among the training videos, with paths relative to ``root``.
+    testing split, whose ``label`` comes from the masks; with ``windows``, ``predict`` visits both splits. Everything
+    else, the arguments included, is as in ``Videos``; ``list_file`` chooses among the training videos, with paths
+    relative to ``root``.
 
     Raises:
         PathNotFoundError: When ``root`` does not exist.
@@ -52,6 +53,9 @@ class ShanghaiTech(Videos):
         if missing:
             raise DatasetNotFoundError(self.title, self.root, missing, PAGE)
         return videos
+
+    def all_videos(self) -> list[Listed]:
+        return [*self.training_videos(), *self.evaluation_videos()]
 
     def testing_videos(self) -> list[Listed]:
         """Find the videos of the testing split, whether they have masks or not."""

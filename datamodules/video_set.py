@@ -81,6 +81,10 @@ class VideoSet(LightningDataModule):
         """Find the videos of test and prediction."""
         return self.training_videos()
 
+    def all_videos(self) -> list[Listed]:
+        """Find the videos of all splits, each once."""
+        return self.training_videos()
+
     def splits(self) -> dict[str, list[Listed]]:
         """All videos, by part of the data set; the parts must have nothing in common."""
         return {"all": self.training_videos()}
@@ -131,12 +135,12 @@ class VideoSet(LightningDataModule):
         fps = options.fps_of_frames or self.usual_fps
         return look_at_videos(paths, Path(options.cache), fps, timeout_s=options.decode_timeout_s)
 
-    def sources(self, videos: Sequence[Listed]) -> list[Source | UnreadableSource]:
-        """Join what is known about each video: facts, part, labels and regions."""
+    def sources(self, videos: Sequence[Listed], boxes: bool = True) -> list[Source | UnreadableSource]:
+        """Join what is known about each video: facts, part, labels and, with ``boxes``, regions."""
         facts, broken = self.look(videos)
         if self.place()[0] == 0:
             log.info("%s", describe_routes(facts.values(), self.hparams.reader))
-        regions = self.read_regions([video.name for video in videos])
+        regions = self.read_regions([video.name for video in videos]) if boxes else {}
         found: list[Source | UnreadableSource] = []
         for video in videos:
             try:

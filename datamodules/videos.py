@@ -25,6 +25,8 @@ from datamodules.quarantine import BAD_SAMPLES_FILE, Quarantine, ReplacingClips,
 from datamodules.transforms import ClipTransform
 from datamodules.video_index import broken_videos
 from datamodules.video_set import AUTO, SAMPLE, VideoSet
+from datamodules.window_batches import WindowBatches, WindowClips, as_it_is
+from datamodules.windows import Windows
 
 log = logging.getLogger(__name__)
 
@@ -82,6 +84,11 @@ class Videos(VideoSet):
         seed: Decides which videos are held out, and with epoch and index what is drawn.
         val_fraction: Share of the training videos that is held out for validation, rounded, at least one; 0 validates
             on the training videos themselves.
+        windows: Have ``predict`` visit the videos of all splits as sliding windows of ``num_frames`` frames
+            (``datamodules.windows.Windows``), in batches of ``batch_size`` clips, of a window in a view each. Their
+            rows are the windows of a video; a clip of row -1 is nothing and fills up a batch; ``failed`` lists (name,
+            path, reason) of videos that cannot be read, which end no prediction; there are no boxes. ``eval_clips``,
+            ``resize`` and ``crop`` have no part in it.
 
     Raises:
         ValueError: When an option is out of its range.
@@ -106,7 +113,7 @@ class Videos(VideoSet):
     )
     paths: ClassVar = {"root": ("sample",), "list_file": ()}
     paths_in_root: ClassVar = {"regions": ("auto",)}
-    exact = ("boxes", "box_scores", "seconds")
+    exact = ("boxes", "box_scores", "seconds", "pools")
 
     def __init__(
         self,
@@ -135,9 +142,10 @@ class Videos(VideoSet):
         decode_timeout_s: Annotated[float | None, "decode_timeout_s > 0"] = 60.0,
         seed: int = 0,
         val_fraction: Annotated[float, "0 <= val_fraction < 1"] = 0.1,
+        windows: Windows | None = None,
     ) -> None:
         super().__init__()
-        self.save_hyperparameters(logger=False)
+        self.save_hyperparameters(logger=False, ignore=["windows"])
         for name in ("num_frames", "frame_step", "clips_per_video", "eval_clips", "repeat", "batch_size"):
             if self.hparams[name] < 1:
                 raise ValueError(f"datamodule.{name}: expected at least 1, found {self.hparams[name]}")
@@ -152,6 +160,9 @@ class Videos(VideoSet):
             raise ValueError(f"datamodule.max_bad_share: expected a share in [0, 1], found {max_bad_share}")
         if on_error not in ("error", "quarantine"):
             raise ValueError(f"datamodule.on_error: expected error or quarantine, found {on_error!r}")
+        if windows is not None and (frame_step, step_s) != (1, None):
+            found = f"frame_step={frame_step}" if step_s is None else f"step_s={step_s}"
+            raise ValueError(f"datamodule.frame_step: expected 1 with datamodule.windows, found datamodule.{found}")
         size = (image_size, image_size) if isinstance(image_size, int) else tuple(image_size)
         self.train_transform = ClipTransform(size, resize, crop, flip)
         self.eval_transform = ClipTransform(size, resize, "none" if crop == "none" else "center")
@@ -159,6 +170,8 @@ class Videos(VideoSet):
         self.train_data: Clips | None = None
         self.val_data: Clips | None = None
         self.eval_data: Clips | None = None
+        self.windows = windows
+        self.window_sources: list[Source | UnreadableSource] | None = None
         self.quarantine: Quarantine | None = None
         self.left_out: frozenset[str] = frozenset()
         self.allow_zero_length_dataloader_with_multiple_devices = True  # prediction may leave nothing to a process
@@ -167,7 +180,8 @@ class Videos(VideoSet):
         """Make the sample if it is asked for, check that the data are there, and fill the index of the videos."""
         self.make_sample()
         training = self.trainer is None or self.trainer.training or self.trainer.validating
-        self.look(self.training_videos() if training else self.evaluation_videos())  # setup says what is broken
+        evaluation = self.all_videos if self.slides() else self.evaluation_videos
+        self.look(self.training_videos() if training else evaluation())  # setup says what is broken
 
     def setup(self, stage: str | None = None) -> None:
         """Build the data sets of ``fit`` (training and validation), ``validate``, ``test`` or ``predict``."""
@@ -183,7 +197,10 @@ class Videos(VideoSet):
             self.require_readable(val)
             self.train_data = self.clips(train, self.train_transform, random=True)
             self.val_data = self.clips(val, self.eval_transform, random=False)
-        if stage in ("test", "predict", None) and self.eval_data is None:
+        slides = self.slides()
+        if slides and stage in ("predict", None) and self.window_sources is None:
+            self.window_sources = self.sources(self.all_videos(), boxes=False)
+        if stage in (("test", None) if slides else ("test", "predict", None)) and self.eval_data is None:
             sources = self.sources(self.evaluation_videos())
             self.require_readable(sources)
             self.eval_data = self.clips(sources, self.eval_transform, random=False)
@@ -204,6 +221,8 @@ class Videos(VideoSet):
 
     def predict_dataloader(self) -> DataLoader:
         """Visit the videos that are not left out, in batches that depend on nothing but the list of videos."""
+        if self.slides():
+            return self.window_loader()
         wanted = [source.name not in self.left_out for source in self.eval_data.sources]
         sampler = WholeBatches(wanted, self.hparams.batch_size, *self.place())
         return DataLoader(sampler=sampler, generator=seeded(self.hparams.seed), **self.loading(self.eval_data))
@@ -224,7 +243,9 @@ class Videos(VideoSet):
         return super().transfer_batch_to_device(moving, device, dataloader_idx) | staying
 
     def on_after_batch_transfer(self, batch: dict[str, Any], dataloader_idx: int) -> dict[str, Any]:
-        """Normalise ``video`` where it now is, and add ``mean`` and ``std``."""
+        """Cut windows out of their frames, normalise ``video`` where it now is, and add ``mean`` and ``std``."""
+        if "pools" in batch:
+            batch = self.windows.cut(batch, self.eval_transform.size)
         mean, std = (value.to(batch["video"].device) for value in (self.mean, self.std))
         return batch | {"video": normalize(batch["video"], mean, std), "mean": mean, "std": std}
 
@@ -238,11 +259,13 @@ class Videos(VideoSet):
 
     def recipe(self) -> dict[str, Any]:
         """Everything that decides the pixels of an evaluation clip and with what it shares a batch, as plain values."""
-        options = self.hparams
-        step = ("frame_step",) if options.step_s is None else ("step_s", "fps_of_frames")
-        names = ("num_frames", *step, "eval_clips", "resize", "normalization", "reader", "batch_size")
-        chosen = {name: options[name] for name in names}
-        return {"image_size": list(self.eval_transform.size), "crop": self.eval_transform.crop} | chosen
+        step = ("frame_step",) if self.hparams.step_s is None else ("step_s", "fps_of_frames")
+        names = ("num_frames", *step, "normalization", "reader", "batch_size")
+        chosen = {"image_size": list(self.eval_transform.size)} | {name: self.hparams[name] for name in names}
+        if self.slides():
+            return chosen | {"windows": self.windows.recipe()}
+        transform = {"resize": self.eval_transform.resize, "crop": self.eval_transform.crop}
+        return chosen | {"eval_clips": self.hparams.eval_clips} | transform
 
     def feature_sources(self) -> dict[str, dict[str, Any]]:
         """Describe the videos that test or prediction will visit, by name (``datamodules.clips.describe``).
@@ -250,7 +273,7 @@ class Videos(VideoSet):
         Raises:
             ValueError: When two have the same name.
         """
-        sources = self.eval_data.sources
+        sources = self.window_sources if self.slides() else self.eval_data.sources
         if shared := [name for name, times in Counter(source.name for source in sources).items() if times > 1]:
             raise ValueError(f"datamodule.list_file: {shared[0]} is listed more than once; what is kept of it is one")
         return {source.name: describe(source, self.root) for source in sources}
@@ -306,7 +329,7 @@ class Videos(VideoSet):
         """Index of this process, and number of processes."""
         return (0, 1) if self.trainer is None else (self.trainer.global_rank, self.trainer.world_size)
 
-    def loading(self, data: Clips | ReplacingClips) -> dict[str, Any]:
+    def loading(self, data: Clips | ReplacingClips | WindowBatches) -> dict[str, Any]:
         """Arguments that all loaders share, by keyword: Lightning rebuilds the loader of ``predict`` from them."""
         workers = self.hparams.num_workers
         return {
@@ -319,6 +342,21 @@ class Videos(VideoSet):
             "multiprocessing_context": start_of_workers() if workers else None,
             "pin_memory": torch.cuda.is_available(),
         }
+
+    def slides(self) -> bool:
+        """Whether what is evaluated are sliding windows, as in prediction alone."""
+        return self.windows is not None and (self.trainer is None or self.trainer.predicting)
+
+    def window_loader(self) -> DataLoader:
+        """Visit the windows of the videos that are not left out, in batches that the data set makes."""
+        options = self.hparams
+        data = WindowBatches(
+            self.window_sources,
+            WindowClips(self.windows, options.num_frames, self.eval_transform.size),
+            *(options.batch_size, options.reader, options.decode_timeout_s, self.left_out, *self.place()),
+        )
+        shared = self.loading(data) | {"batch_size": None, "collate_fn": as_it_is, "persistent_workers": False}
+        return DataLoader(generator=seeded(options.seed), **shared)
 
     def eval_loader(self, data: Clips, split: str) -> DataLoader:
         """Visit each video of a split exactly once over all processes, in order."""
