@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from typing import Any
 
+from core.command_line.compatibility import products
+
 ONLY_FIT_GROUPS = ("optim", "scheduler")
 ONLY_FIT = (
     "nonfinite",
@@ -62,6 +64,9 @@ def _split(override: str) -> tuple[str, str]:
 
 def _in_this_mode(config: dict[str, Any], values: dict[str, str], checkpoint: dict | None) -> Iterator[str]:
     mode = config["mode"]
+    for option in products(config.get("datamodule") or {}):
+        if f"datamodule.{option}" in values:
+            yield f"datamodule.{option}={values[f'datamodule.{option}']} has no effect: only mode=prepare makes it"
     if mode != "fit":
         for key, value in values.items():
             if only_trains(key):

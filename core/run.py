@@ -32,6 +32,7 @@ from core.idle import idle_options
 from core.metrics_file import MetricsFile
 from core.optim import scale_to_batch
 from core.precision import keep_exact
+from core.prepare_data import prepare_data
 from core.processes.one_config import OneConfig
 from core.processes.ranks import together
 from core.processes.signals import request
@@ -43,6 +44,8 @@ _NO_NEWS = re.compile(
     r"Tip:|^GPU available: False|^TPU available: False|^Loading `train_dataloader` to|^Restoring states from"
     r"|stopped: `max_epochs=\d+` reached"
 )
+
+WITHOUT_TRAINER = {"check": check_data, "prepare": prepare_data}
 
 log = logging.getLogger(__name__)
 
@@ -60,8 +63,8 @@ def run(cfg: DictConfig) -> float | None:
     quiet_lightning(config["mode"])
     if screen:
         report.show_config(config, screen)
-    if config["mode"] == "check":
-        return check_data(config)
+    if config["mode"] in WITHOUT_TRAINER:
+        return WITHOUT_TRAINER[config["mode"]](config)
     checkpoint = resolve_checkpoint(config["ckpt_path"], config["paths"]["run"], config["mode"])
     if config["ckpt_path"] not in (None, str(checkpoint)):
         log.info("ckpt_path=%s: %s", config["ckpt_path"], checkpoint or "none in the run folder yet, starting fresh")

@@ -1,24 +1,20 @@
 """What is wrong with a data set: every frame is decoded once, every annotation read, nothing trained."""
 
-import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
-from threading import get_ident
 
 import numpy as np
 
 from datamodules.errors import AmbiguousFramesError, TruncatedVideoError, VideoReadError
-from datamodules.killable import KillableProcess
 from datamodules.listing import Listed
+from datamodules.parallel import for_each
 from datamodules.reading import VideoFacts, open_video, probe
 from datamodules.reading.containers import declared_frames
 from datamodules.reading.facts import ranges
 from datamodules.reading.frame_folder import list_frames, opened
-from datamodules.video_index import progress
 
 UNREADABLE = "unreadable"
 TRUNCATED = "truncated"
@@ -176,30 +172,10 @@ def examine_all(
         processes: Videos that are looked at at the same time.
         timeout_s: Seconds without a frame after which a video is given up; None for never.
     """
-    paths = list(dict.fromkeys(paths))
-    started: dict[int, KillableProcess] = {}
-
-    def look(path: Path) -> Examined:
-        process = started.setdefault(get_ident(), KillableProcess(examine, timeout_s))
-        try:
-            return process.call(path, fps_of_frames, backend, path=path)
-        except VideoReadError as error:  # stuck, or crashed
-            return Examined(None, 0, None, (described(error),))
-
-    pool = ThreadPoolExecutor(max(1, min(processes, os.cpu_count() or 1)), thread_name_prefix="check")
-    try:
-        running = {pool.submit(look, path): path for path in paths}
-        with progress(len(paths)) as advance:
-            for future in as_completed(running):
-                advance()
-                yield running[future], future.result()
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
-        for process in started.values():
-            process.interrupt()
-        pool.shutdown()
-        for process in started.values():
-            process.close()
+    calls = {path: (path, fps_of_frames, backend) for path in paths}
+    for path, found in for_each(examine, calls, processes, timeout_s):
+        stuck = isinstance(found, VideoReadError)  # or crashed
+        yield path, Examined(None, 0, None, (described(found),)) if stuck else found
 
 
 def odd_sizes(split: str, examined: Mapping[Path, Examined]) -> Iterator[Defect]:

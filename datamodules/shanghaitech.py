@@ -35,6 +35,7 @@ class ShanghaiTech(Videos):
     expects = "folder that holds training/ and testing/"
     remedy = f"get the data from {PAGE} (manual download, licence there)"
     usual_fps = 24.0
+    normal_splits = ("training",)
 
     def training_videos(self) -> list[Listed]:
         self.require("training/videos")

@@ -231,14 +231,19 @@ def save(file: Path, index: Mapping[str, tuple[Stamp, VideoFacts]]) -> None:
 
 
 @contextmanager
-def progress(total: int) -> Iterator[Callable[[], None]]:
-    """Show how many videos are done: a bar on a terminal, a line for every tenth elsewhere; nothing for a few."""
+def progress(total: int, what: str = "looked at") -> Iterator[Callable[[], None]]:
+    """Show how many videos are done: a bar on a terminal, a line for every tenth elsewhere; nothing for a few.
+
+    Args:
+        total: Number of videos.
+        what: What has been done to a video that is done.
+    """
     console = Console(stderr=True)
     if total < PROGRESS_FROM:
         yield lambda: None
     elif console.is_terminal:
         with Progress(console=console, transient=True) as bar:
-            task = bar.add_task("Looking at videos", total=total)
+            task = bar.add_task(f"Videos {what}", total=total)
             yield lambda: bar.advance(task)
     else:
         done = 0
@@ -247,6 +252,6 @@ def progress(total: int) -> Iterator[Callable[[], None]]:
             nonlocal done
             done += 1
             if 10 * done // total > 10 * (done - 1) // total:
-                log.info("looked at %d of %d videos", done, total)
+                log.info("%s %d of %d videos", what, done, total)
 
         yield advance

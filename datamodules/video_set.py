@@ -23,6 +23,8 @@ from datamodules.checking import (
 )
 from datamodules.clips import Source, UnreadableSource
 from datamodules.errors import PathNotFoundError, VideoReadError
+from datamodules.export.preparing import prepare_videos
+from datamodules.export.product import Product
 from datamodules.frame_indices import CLOCK_SLACK_S
 from datamodules.listing import Listed, find_videos, read_list
 from datamodules.reading import VideoFacts, describe_routes
@@ -50,6 +52,8 @@ class VideoSet(LightningDataModule):
         remedy: How to get the data.
         usual_fps: Frame rate of frame folders in Hz.
         kinds_of_defects: What ``check`` may find.
+        prepares: Options of the constructor that name what ``prepare`` makes.
+        normal_splits: Parts whose videos are normal throughout, so that their frames need no labels.
     """
 
     title = "real footage"
@@ -57,6 +61,8 @@ class VideoSet(LightningDataModule):
     remedy = "any videos will do"
     usual_fps = 25.0
     kinds_of_defects = KINDS
+    prepares: tuple[str, ...] = ()
+    normal_splits: tuple[str, ...] = ()
 
     def training_videos(self) -> list[Listed]:
         """Find the videos of training and validation.
@@ -185,6 +191,11 @@ class VideoSet(LightningDataModule):
             wrong = tuple(Defect(kind, where[path], str(file), detail) for kind, file, detail in found.wrong)
             yield Step(1, found.frames, wrong)
         yield Step(defects=tuple(self.compare(splits, examined)))
+
+    def prepare(self) -> Iterator[Product]:
+        """Make what the options in ``prepares`` name, of the videos of all splits (``mode=prepare``)."""
+        self.make_sample()
+        yield from prepare_videos(self)
 
     def compare(self, splits: Mapping[str, Sequence[Listed]], examined: Mapping[Path, Examined]) -> Iterator[Defect]:
         """Say what is wrong with the videos as a set, and with what is said of them."""

@@ -89,6 +89,11 @@ class Videos(VideoSet):
             rows are the windows of a video; a clip of row -1 is nothing and fills up a batch; ``failed`` lists (name,
             path, reason) of videos that cannot be read, which end no prediction; there are no boxes. ``eval_clips``,
             ``resize`` and ``crop`` have no part in it.
+        frames: Folder that ``mode=prepare`` writes the frames of all videos into, as JPEG images
+            ``<video>/img_00001.jpg`` (``datamodules.export.frames``).
+        frame_quality: Quality of these images.
+        video_list: File that ``mode=prepare`` writes the names of all videos into.
+        label_lists: Folder that ``mode=prepare`` writes lists of frames and labels into (``datamodules.export.lists``).
 
     Raises:
         ValueError: When an option is out of its range.
@@ -111,6 +116,7 @@ class Videos(VideoSet):
         "box_scores",
         "box_count",
     )
+    prepares = ("frames", "video_list", "label_lists")
     paths: ClassVar = {"root": ("sample",), "list_file": ()}
     paths_in_root: ClassVar = {"regions": ("auto",)}
     exact = ("boxes", "box_scores", "seconds", "pools")
@@ -143,6 +149,10 @@ class Videos(VideoSet):
         seed: int = 0,
         val_fraction: Annotated[float, "0 <= val_fraction < 1"] = 0.1,
         windows: Windows | None = None,
+        frames: str | None = None,
+        frame_quality: Annotated[int, "1 <= frame_quality <= 100"] = 95,
+        video_list: str | None = None,
+        label_lists: str | None = None,
     ) -> None:
         super().__init__()
         self.save_hyperparameters(logger=False, ignore=["windows"])
@@ -158,6 +168,8 @@ class Videos(VideoSet):
             raise ValueError(f"datamodule.val_fraction: expected a share in [0, 1), found {val_fraction}")
         if not 0 <= max_bad_share <= 1:
             raise ValueError(f"datamodule.max_bad_share: expected a share in [0, 1], found {max_bad_share}")
+        if not 1 <= frame_quality <= 100:
+            raise ValueError(f"datamodule.frame_quality: expected 1 to 100, found {frame_quality}")
         if on_error not in ("error", "quarantine"):
             raise ValueError(f"datamodule.on_error: expected error or quarantine, found {on_error!r}")
         if windows is not None and (frame_step, step_s) != (1, None):

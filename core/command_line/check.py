@@ -10,6 +10,7 @@ from omegaconf.errors import OmegaConfBaseException
 from core.command_line.compatibility import (
     STEPS,
     WITHOUT_TASK,
+    check_data_can_be_prepared,
     check_data_suits_task,
     check_model_suits_task,
     check_task_has_mode,
@@ -34,7 +35,7 @@ from core.errors import PROJECT, nearest, wrong
 
 PLAIN = {
     "name": str,
-    "mode": Literal[(*STEPS, WITHOUT_TASK)],
+    "mode": Literal[(*STEPS, *WITHOUT_TASK)],
     "seed": int,
     "run_id": str | int,
     "ckpt_path": str | None,
@@ -93,6 +94,7 @@ def check_config(cfg: DictConfig, typed: Mapping[str, Any] = MappingProxyType({}
     _check_run_id(config.get("run_id"))
     _check_resume(config)
     check_task_has_mode(config)
+    check_data_can_be_prepared(config, typed)
     for part in BUILT:
         node = config.get(part)
         if isinstance(node, dict) and ("_target_" in node or part in ("task", "model", "datamodule", "trainer")):

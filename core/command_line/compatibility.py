@@ -9,7 +9,7 @@ from core.command_line.signature import class_literal, classes_of, defines, is_s
 from core.command_line.zoo import CONF, choices
 from core.errors import wrong
 
-WITHOUT_TASK = "check"  # the mode that looks at the data alone
+WITHOUT_TASK = ("check", "prepare")  # modes for the data alone
 STEPS = {"fit": "training_step", "validate": "validation_step", "test": "test_step", "predict": "predict_step"}
 
 
@@ -17,8 +17,28 @@ def check_task_has_mode(config: dict[str, Any]) -> None:
     """Refuse a mode whose step the task does not define; Lightning would refuse it after everything is built."""
     task = config["task"].get("_target_", "")
     able = [mode for mode, step in STEPS.items() if defines(task, step) is not False]
-    if config["mode"] not in (*able, WITHOUT_TASK):
+    if config["mode"] not in (*able, *WITHOUT_TASK):
         raise wrong("mode", config["mode"], f"{task} has no {STEPS[config['mode']]}", able)
+
+
+def check_data_can_be_prepared(config: dict[str, Any], typed: Mapping[str, Any]) -> None:
+    """Refuse ``mode=prepare`` where the datamodule makes nothing, or is told nothing to make."""
+    data = config.get("datamodule", {})
+    if config["mode"] != "prepare":
+        return
+    options = products(data)
+    if not options:
+        able = [name for name in choices("datamodule") if products({"_target_": _target_of("datamodule", name)})]
+        problem = "has nothing that mode=prepare could make"
+        raise wrong("datamodule", _choice("datamodule", data.get("_target_", ""), typed), problem, able)
+    if all(data.get(option) is None for option in options):
+        problem = "nothing to make is named; set one of these to a file or folder"
+        raise wrong("mode", "prepare", problem, [f"datamodule.{option}" for option in options])
+
+
+def products(datamodule: Mapping[str, Any]) -> tuple[str, ...]:
+    """Options of a datamodule that name what ``mode=prepare`` makes: the literal ``prepares`` of its class."""
+    return class_literal(datamodule.get("_target_") or "", "prepares") or ()
 
 
 def check_data_suits_task(config: dict[str, Any], typed: Mapping[str, Any]) -> None:

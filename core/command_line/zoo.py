@@ -17,7 +17,7 @@ HEAD = """vidzoo: train, evaluate and use video models
   python train.py task=NAME [option=value ...]     python train.py -m task=NAME option=value,value
 """
 TAIL = """
-options  mode=fit|validate|test|predict|check  ckpt_path=FILE|last|best  seed=0  run_id=NAME  compile=true
+options  mode=fit|validate|test|predict|check|prepare  ckpt_path=FILE|last|best  seed=0  run_id=NAME  compile=true
          trainer.devices=2  trainer.max_epochs=20  trainer.precision=bf16-mixed  model.pretrained=FILE
 look     python train.py task=NAME --cfg job      (the composed config, without running it)"""
 

@@ -1,0 +1,64 @@
+"""What ``mode=prepare`` makes, one thing after the other."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Literal
+
+from core.atomic import replace_file
+
+VIDEOS = "videos"  # as a product: those that cannot be read
+FRAMES = "frames"
+VIDEO_LIST = "video list"
+LABEL_LISTS = "label lists"
+FEATURES = "features"
+
+
+@dataclass(frozen=True)
+class Product:
+    """One thing that was to be made.
+
+    Attributes:
+        kind: What it is, such as ``frames``.
+        path: The file or folder.
+        state: ``made`` now, ``kept`` because it was there already, or ``failed``.
+        detail: Why it failed.
+    """
+
+    kind: str
+    path: str
+    state: Literal["made", "kept", "failed"]
+    detail: str = ""
+
+
+def failed(kind: str, path: Path, reason: object) -> Product:
+    """What could not be made."""
+    return Product(kind, str(path), "failed", str(reason))
+
+
+def product_file(
+    kind: str, path: Path, write: Callable[[BinaryIO], object], is_right: Callable[[Path], bool]
+) -> Product:
+    """Make a file unless it is there; one that holds something else is never replaced.
+
+    Args:
+        kind: What it is.
+        path: The file; its folder is made.
+        write: Fills the open file.
+        is_right: Whether a file that is there holds what would be written.
+    """
+    try:
+        if path.exists():
+            other = "holds something else; move it away, or name another place"
+            return Product(kind, str(path), "kept") if is_right(path) else failed(kind, path, other)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        replace_file(path, write)
+    except OSError as error:
+        return failed(kind, path, f"cannot be written ({error.strerror or error})")
+    return Product(kind, str(path), "made")
+
+
+def product_text(kind: str, path: Path, lines: list[str]) -> Product:
+    """Make a file of lines unless it is there."""
+    content = "".join(f"{line}\n" for line in lines).encode()
+    return product_file(kind, path, lambda file: file.write(content), lambda found: found.read_bytes() == content)
