@@ -64,10 +64,9 @@ def prepare_data(config: dict[str, Any]) -> None:
     if failed:
         raise NotPreparedError(f"{failed} of {len(products)} could not be made; {report.near(file)} lists them")
     made = sum(count["made"] for count in counts.values())
-    if made:
-        log.info("made %d of %d, the others were there already (%s)", made, len(products), report.near(file))
-    else:
-        log.info("nothing to do: all is there already (%s)", report.near(file))
+    kept = f", {len(products) - made} were there already" if made < len(products) else ""
+    done = f"{made} made{kept}" if made else "nothing to do: all is there already"
+    log.info("%s (%s)", done, report.near(file))
 
 
 def show(complete: bool, counts: dict[str, dict[str, int]], products: list[dict[str, Any]]) -> None:

@@ -160,7 +160,7 @@ def test_the_command_ends_with_1_when_anything_failed_and_with_0_otherwise(repos
     command = [sys.executable, "train.py", "task=focusmae", "mode=prepare", *options]
     command.append(f"datamodule.frames={everything(campus)['frames']}")
     whole = subprocess.run(command, cwd=repository, capture_output=True, text=True, timeout=120)
-    assert whole.returncode == 0 and "made 3 of 3" in whole.stdout
+    assert whole.returncode == 0 and "3 made (" in whole.stdout
     no_bytes(campus / "training/videos/01_001.avi")
     broken = subprocess.run(command, cwd=repository, capture_output=True, text=True, timeout=120)
     assert broken.returncode == 1 and "Traceback" not in broken.stderr
