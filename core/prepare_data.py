@@ -59,7 +59,8 @@ def prepare_data(config: dict[str, Any]) -> None:
         content = {"datamodule": config["datamodule"], "complete": complete, "counts": counts, "products": products}
         file.parent.mkdir(parents=True, exist_ok=True)
         replace_file(file, lambda stream: stream.write(json.dumps(content, indent=1).encode()))
-        show(complete, counts, products)
+        if products:
+            show(complete, counts, products)
     failed = sum(count["failed"] for count in counts.values())
     if failed:
         raise NotPreparedError(f"{failed} of {len(products)} could not be made; {report.near(file)} lists them")

@@ -13,6 +13,9 @@ from torch.utils.data import DataLoader
 
 from datamodules.checking import BROKEN, LABEL_LENGTH, MISSING, UNREADABLE, Defect, Step
 from datamodules.errors import PathNotFoundError
+from datamodules.export.preparing import require_any
+from datamodules.export.product import FEATURES, Product, failed
+from datamodules.export.toolkit import LAYOUTS, export_features
 from datamodules.feature_bags import Bag, defect, make_bags, read_labels
 from datamodules.feature_files import FOREIGN, SIDECAR, FeatureFile, FeatureFileError
 from datamodules.feature_folder import (
@@ -36,7 +39,7 @@ from datamodules.loading import (
 from datamodules.samples import shanghaitech as sample
 from datamodules.splits import choose, hold_out, is_sample
 from datamodules.video_lists import NamedVideo
-from datamodules.videos import AUTO, SAMPLE, SAMPLE_FOLDER
+from datamodules.video_set import AUTO, SAMPLE, SAMPLE_FOLDER
 
 log = logging.getLogger(__name__)
 
@@ -91,12 +94,15 @@ class ShanghaiTechFeatures(LightningDataModule):
             validates on the training videos themselves.
         select_on_test: Validate on the test split, and hold nothing out, only to repeat published protocols that
             report the best of many looks at it.
+        export: Folder that ``mode=prepare`` writes the features of all videos of the split into.
+        export_layout: Whose folders and shapes they get (``datamodules.export.toolkit``).
 
     Raises:
         ValueError: When an option is out of its range.
     """
 
     provides = ("features", "mask", "label", "name", "index", "spans", "num_frames", "frame_label", "scene")
+    prepares = ("export",)
     paths: ClassVar = {"features": (), "root": ("sample",), "train_list": (), "test_list": ()}
     paths_in_root: ClassVar = {"labels": ("auto",)}
     title = "ShanghaiTech Campus"
@@ -123,6 +129,8 @@ class ShanghaiTechFeatures(LightningDataModule):
         seed: int = 0,
         val_fraction: Annotated[float, "0 <= val_fraction < 1"] = 0.2,
         select_on_test: bool = False,
+        export: str | None = None,
+        export_layout: Literal["arnet", "rtfm", "tad"] = "arnet",
     ) -> None:
         super().__init__()
         self.save_hyperparameters(logger=False)
@@ -132,7 +140,7 @@ class ShanghaiTechFeatures(LightningDataModule):
                 raise ValueError(f"datamodule.{name}: expected at least {limit}, found {self.hparams[name]}")
         if not 0 <= val_fraction < 1:
             raise ValueError(f"datamodule.val_fraction: expected a share in [0, 1), found {val_fraction}")
-        for name, choices in {"split": (*SOURCES,), "layout": (SIDECAR, *FOREIGN)}.items():
+        for name, choices in {"split": (*SOURCES,), "layout": (SIDECAR, *FOREIGN), "export_layout": LAYOUTS}.items():
             if self.hparams[name] not in choices:
                 expected = f"expected one of {', '.join(choices)}"
                 raise ValueError(f"datamodule.{name}: {expected}, found {self.hparams[name]!r}")
@@ -212,6 +220,15 @@ class ShanghaiTechFeatures(LightningDataModule):
         _, wrong = self.joined([video for videos in self.parts.values() for video in videos], files)
         yield Step(defects=tuple(replace(found, split=part_of[name]) for name, found in wrong.items()))
         yield Step(defects=tuple(orphans(self.folder, part_of)))
+
+    def prepare(self) -> Iterator[Product]:
+        """Write the features for detectors of others, as ``export`` says (``mode=prepare``). Needs no trainer."""
+        require_any(self.hparams, self.prepares)
+        self.prepare_data()
+        names = sorted({video.name for videos in self.parts.values() for video in videos})
+        files, wrong = find_features(self.folder, names, self.hparams.layout)
+        yield from (failed(FEATURES, Path(found.path), found.detail) for found in wrong.values())
+        yield from export_features(files, Path(self.hparams.export), self.hparams.export_layout)
 
     # Which videos, and what is known of them.
 

@@ -1,9 +1,8 @@
 """What ``mode=prepare`` makes, one thing after the other."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import Literal
 
 from core.atomic import replace_file
 
@@ -36,23 +35,20 @@ def failed(kind: str, path: Path, reason: object) -> Product:
     return Product(kind, str(path), "failed", str(reason))
 
 
-def product_file(
-    kind: str, path: Path, write: Callable[[BinaryIO], object], is_right: Callable[[Path], bool]
-) -> Product:
+def product_file(kind: str, path: Path, content: bytes) -> Product:
     """Make a file unless it is there; one that holds something else is never replaced.
 
     Args:
         kind: What it is.
         path: The file; its folder is made.
-        write: Fills the open file.
-        is_right: Whether a file that is there holds what would be written.
+        content: What it is to hold.
     """
     try:
         if path.exists():
-            other = "holds something else; move it away, or name another place"
-            return Product(kind, str(path), "kept") if is_right(path) else failed(kind, path, other)
+            other = "is there already and holds something else; move it away, or name another place"
+            return Product(kind, str(path), "kept") if path.read_bytes() == content else failed(kind, path, other)
         path.parent.mkdir(parents=True, exist_ok=True)
-        replace_file(path, write)
+        replace_file(path, lambda file: file.write(content))
     except OSError as error:
         return failed(kind, path, f"cannot be written ({error.strerror or error})")
     return Product(kind, str(path), "made")
@@ -60,5 +56,4 @@ def product_file(
 
 def product_text(kind: str, path: Path, lines: list[str]) -> Product:
     """Make a file of lines unless it is there."""
-    content = "".join(f"{line}\n" for line in lines).encode()
-    return product_file(kind, path, lambda file: file.write(content), lambda found: found.read_bytes() == content)
+    return product_file(kind, path, "".join(f"{line}\n" for line in lines).encode())
