@@ -23,6 +23,7 @@ _FILE_WIDTH = 120  # columns where the output is no terminal
 _NOT_SHOWN = ("next", "name")
 _SHOWN_FIRST = ("mode", "task", "model", "datamodule", "optim", "scheduler", "trainer", "callbacks", "logger")
 _NOT_REPEATED = ("mode", "ckpt_path", "run_id", "trainer.max_epochs", "hydra.run.dir")
+_MAKING = ("fit", "predict")  # modes that leave something behind which a next command works on
 _PICTURES_SHOWN = 3
 _TITLE_WIDTH = 12  # the longest title, and two blanks
 
@@ -149,7 +150,7 @@ def show_end(
         names = [f"{hidden} earlier ones", *names] if hidden > 0 else names
         lines += zip(("pictures", *[""] * len(names)), names, strict=False)
     lines += next_commands(config, typed, best_path).items()
-    if config["mode"] == "fit":
+    if config["mode"] in _MAKING:
         lines += [("next", hint) for hint in config.get("next") or ()]
     screen.print(Rule(f"{config['name']}: done", align="left"))
     for title, line in lines:

@@ -16,9 +16,9 @@ from tests.constructors import constructors, real_parameters, takes_more
 
 FILES = sorted(path.relative_to(CONF) for path in CONF.rglob("*.yaml"))
 LEFT_TO_THE_USER = "???"
+AUTOENCODERS = ("models.focusmae.FocusMAE", "models.masked_autoencoder.MaskedAutoencoder")
 SWITCHED = ("callbacks", "debug", "logger", "optim", "scheduler")
 SWITCHES = [f"{group}={name}" for group in SWITCHED for name in choices(group)]
-PRETRAINED_BY_THE_TASK = [name for name in choices("model") if not name.startswith("vit_")]
 
 
 def nodes(content: Any, key: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
@@ -60,6 +60,10 @@ def chain(path: Path) -> dict[str, Any]:
     for base in bases:
         joined |= chain(path.with_name(f"{base}.yaml"))
     return joined | {name: value for name, value in content.items() if name != "defaults"}
+
+
+TARGETS = {name: chain(CONF / "model" / f"{name}.yaml")["_target_"] for name in choices("model")}
+PRETRAINED_BY_THE_TASK = [name for name, target in TARGETS.items() if target in AUTOENCODERS]
 
 
 @pytest.mark.parametrize(("place", "node"), NODES, ids=[place for place, _ in NODES])

@@ -21,6 +21,7 @@ BUILT = {
     "datamodules.videos.Videos": {},
     "datamodules.shanghaitech.ShanghaiTech": {},
     "datamodules.shanghaitech_features.ShanghaiTechFeatures": {"features": "features"},
+    "callbacks.features.Features": {"folder": "features"},
     "callbacks.panels.Panels": {"folder": "pictures"},
     "models.vit.VisionTransformer": TINY,
     "models.masked_autoencoder.MaskedAutoencoder": TINY | TINY_DECODER | {"decoder_mask": "running_cell"},
