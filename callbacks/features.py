@@ -15,7 +15,6 @@ from callbacks.feature_files import FeatureFolder
 from callbacks.feature_plan import Plan, agreed_plan
 from callbacks.feature_recipe import network, recipe_of, told_by, versions
 from callbacks.feature_run import FeatureRun, conclude
-from callbacks.fingerprints import weights_sha256
 from callbacks.layer_output import LayerOutput, described
 from callbacks.pace import speeds
 from callbacks.pooling import POOLS, Pool, axes_of_a_clip, pool_clips
@@ -97,12 +96,14 @@ class Features(BasePredictionWriter):
         self._runs += 1
         self._notes = Notes(trainer, f"{self.files.folder.absolute()}/{self._runs}")
         self._run: FeatureRun | None = None
+        self._knows_checkpoint = False
         self._make_plan(trainer, pl_module)
         self._leave_out(trainer)
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Plan again with the weights of ``ckpt_path``, which come after the setup and before the loader."""
         if self._stage is not None:
+            self._knows_checkpoint = True
             self._make_plan(trainer, pl_module)
             self._leave_out(trainer)
 
@@ -116,7 +117,6 @@ class Features(BasePredictionWriter):
         """Find out what is there already, for the weights as they are now."""
         options = {"layer": self.layer, "pool": self.pool, "dtype": self.dtype}
         recipe = recipe_of(trainer, pl_module, f"{self._stage}_step", self._data_recipe, **options)
-        self._weights = recipe["model"]["weights_sha256"]
         self._facts = {"recipe": recipe, "versions": versions(pl_module)}
         self._plan: Plan = agreed_plan(trainer, self.files, self._sources, recipe, self.overwrite)
 
@@ -128,19 +128,17 @@ class Features(BasePredictionWriter):
 
     def _start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Refuse what cannot be continued, and begin to listen and to count."""
-        model = network(pl_module)
-        if trainer.ckpt_path is not None and weights_sha256(model) != self._weights:
-            self._make_plan(trainer, pl_module)  # a file of weights alone: callbacks are not told that it was loaded
+        if trainer.ckpt_path is not None and not self._knows_checkpoint:
+            self._make_plan(trainer, pl_module)  # a file of weights alone, of which Lightning tells no callback
         if self._plan.refusal is not None:
             raise ValueError(self._plan.refusal)
+        self._to_do = len(self._sources) - len(self._plan.skipped)
         if trainer.is_global_zero:
             for line in self._plan.again:
                 log.warning("warning: %s; computed again", line)
-            log.info(
-                "features of %s, weights %s, into %s: %d videos to do, %d are there and verified",
-                *(type(model).__name__, self._weights[:12], self.files.folder),
-                *(len(self._sources) - len(self._plan.skipped), len(self._plan.skipped)),
-            )
+            weights = self._facts["recipe"]["model"]["weights_sha256"][:12]
+            what = f"features of {type(network(pl_module)).__name__}, weights {weights}, into {self.files.folder}"
+            log.info("%s: %d videos to do, %d are there and verified", what, self._to_do, len(self._plan.skipped))
         if self._layer_output is not None:
             self._layer_output.attach()
         self._run = FeatureRun(self.files, self._sources, self._facts, self._plan.skipped)
@@ -172,9 +170,8 @@ class Features(BasePredictionWriter):
         self._run.pace.batch_done()
         if trainer.is_global_zero and perf_counter() - self._said_at >= self.report_every_s:
             self._said_at = perf_counter()
-            to_do = len(self._sources) - len(self._plan.skipped)
             whose = " on the first of several processes" if trainer.world_size > 1 else ""
-            log.info("features: %d of %d videos; %s%s", done, to_do, speeds(self._run.pace.counts), whose)
+            log.info("features: %d of %d videos; %s%s", done, self._to_do, speeds(self._run.pace.counts), whose)
 
     def _features(self, pl_module: LightningModule, output: Any) -> Tensor:
         if self._layer_output is not None:

@@ -24,14 +24,10 @@ class Counts:
 
 
 class Pace:
-    """A clock beside the batches of one process."""
+    """A clock beside the batches of one process; it starts when it is made."""
 
     def __init__(self) -> None:
         self.counts = Counts()
-        self._began = self._waiting_since = perf_counter()
-
-    def start(self) -> None:
-        """The first batch is asked for."""
         self._began = self._waiting_since = perf_counter()
 
     def batch_came(self) -> None:

@@ -459,6 +459,25 @@ def test_half_written_files_of_a_killed_run_are_cleared_away(tmp_path: Path) -> 
     assert not list(tmp_path.rglob("*.part"))
 
 
+class StoppedInTime(Encoding):
+    """Ends like a run that was sent a signal, in its second batch."""
+
+    def predict_step(self, batch: dict, batch_idx: int) -> object:
+        if batch_idx == 1:
+            raise SystemExit(130)
+        return super().predict_step(batch, batch_idx)
+
+
+def test_a_run_that_is_stopped_says_how_to_go_on(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    task = StoppedInTime()
+    with pytest.raises(SystemExit):
+        extract(tmp_path, task=task, layer="blocks", pool="mean")
+    assert f"add callbacks.features.folder={tmp_path} to go on" in caplog.text
+    assert not (tmp_path / "manifest.json").exists()
+    assert all(not module._forward_hooks for module in task.modules())
+    assert 0 < len(arrays(tmp_path)) < len(VIDEOS)
+
+
 def test_features_are_left_alone_in_a_training(tmp_path: Path) -> None:
     callback = Features(str(tmp_path))
     callback.setup(Trainer(accelerator="cpu", logger=False, default_root_dir=tmp_path), Encoding(), "fit")

@@ -54,6 +54,25 @@ RECIPES = {
 }
 
 
+# What a feature is made of: pixels as the source feeds them, and what is kept of the tokens.
+FEATURES = {
+    "features_toolkit": {
+        "normalization": "minus_one_one",
+        "batch_size": 2,
+        "windows": {"stride": 16, "tail": "drop", "views": "squash", "resize": "bytes", "channels": "bgr"},
+        "layer": "blocks",
+        "pool": "mean_std_max",
+    },
+    "features_videomae_v2_tad": {
+        "normalization": "zero_one",
+        "batch_size": 1,
+        "windows": {"stride": 16, "tail": "drop", "views": "squash", "resize": "float", "channels": "rgb"},
+        "layer": None,
+        "pool": "none",
+    },
+}
+
+
 @pytest.fixture(params=RECIPES)
 def recipe(request: pytest.FixtureRequest) -> tuple[DictConfig, Published]:
     cfg = composed([f"experiment={request.param}"])
@@ -66,7 +85,21 @@ def part(cfg: DictConfig, key: str) -> dict:
 
 
 def test_every_recipe_is_listed_here():
-    assert {path.stem for path in EXPERIMENTS.glob("*.yaml")} - {"none"} == RECIPES.keys()
+    assert {path.stem for path in EXPERIMENTS.glob("*.yaml")} - {"none"} == RECIPES.keys() | FEATURES.keys()
+
+
+@pytest.mark.parametrize("name", FEATURES)
+def test_features_are_made_of_what_the_source_makes_them_of(name: str):
+    cfg, expected = composed([f"experiment={name}"]), FEATURES[name]
+    data, kept = part(cfg, "datamodule"), cfg.callbacks.features
+    assert (cfg.name, cfg.mode) == (name, "predict")
+    windows = {option: value for option, value in data["windows"].items() if option != "_target_"}
+    found = {"normalization": data["normalization"], "batch_size": data["batch_size"], "windows": windows}
+    assert found | {"layer": kept.layer, "pool": kept.pool} == expected
+    clip = data["num_frames"], data["frame_step"], data["image_size"]
+    assert clip == (16, 1, 224) and cfg.trainer.precision == "32-true"
+    assert (cfg.model.dim, cfg.model.depth, cfg.model.patch_size) == (1408, 40, 14)
+    build(data, "datamodule")
 
 
 def test_batch_and_learning_rate_are_those_of_the_source(recipe):
