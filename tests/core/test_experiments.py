@@ -59,7 +59,7 @@ FEATURES = {
     "features_toolkit": {
         "normalization": "minus_one_one",
         "batch_size": 2,
-        "windows": {"stride": 16, "tail": "drop", "views": "squash", "resize": "bytes", "channels": "bgr"},
+        "windows": {"stride": 16, "tail": "drop", "views": "squash", "resize": "float", "channels": "bgr"},
         "layer": "blocks",
         "pool": "mean_std_max",
     },
