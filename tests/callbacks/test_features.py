@@ -352,13 +352,16 @@ def test_two_files_with_the_same_weights_are_the_same_weights(tmp_path: Path) ->
         again.scale.weight.zero_()
     again.load_state_dict(torch.load(tmp_path / "a.pt", weights_only=True))
     assert weights_sha256(again) == weights_sha256(model)
+    layers = {name: nn.Linear(2, 2) for name in "ab"}
+    one, other = nn.ModuleDict(layers), nn.ModuleDict(reversed(layers.items()))
+    assert list(one.state_dict()) != list(other.state_dict()) and weights_sha256(one) == weights_sha256(other)
     assert weights_sha256(model.double()) != weights_sha256(again)
 
 
 def test_two_callbacks_write_two_folders_in_one_run(tmp_path: Path) -> None:
     """What one of them has already, the other one may still need."""
     run(tmp_path, Features(str(tmp_path / "mean")), HandMade(VIDEOS))
-    both = [Features(str(tmp_path / "mean")), Features(str(tmp_path / "tokens"), layer="blocks", pool="tokens")]
+    both = [Features(str(tmp_path / "tokens"), layer="blocks", pool="tokens"), Features(str(tmp_path / "mean"))]
     data = HandMade(VIDEOS)
     run(tmp_path, both, data)
     assert set(data.seen) == set(VIDEOS) == set(arrays(tmp_path / "tokens"))
