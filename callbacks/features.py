@@ -1,6 +1,7 @@
 """What a model makes of every video, in files that say how they were made."""
 
 import logging
+import warnings
 from collections.abc import Mapping
 from time import perf_counter
 from typing import Annotated, Any, Literal
@@ -22,6 +23,8 @@ from callbacks.pooling import POOLS, Pool, axes_of_a_clip, pool_clips
 STAGES = ("predict", "test")
 DTYPES = {"float32": torch.float32, "float16": torch.float16}
 _MOST_LISTED = 10
+# Batches say themselves what they hold; and where everything was there before, there are none.
+_NO_NEWS = ("Couldn't infer the batch indices", "Total length of .* across ranks is zero")
 
 log = logging.getLogger(__name__)
 
@@ -91,6 +94,8 @@ class Features(BasePredictionWriter):
         if self._stage is None:
             return
         super().setup(trainer, pl_module, stage)
+        for message in _NO_NEWS:
+            warnings.filterwarnings("ignore", message=message)
         self._layer_output = None if self.layer is None else LayerOutput(network(pl_module), self.layer)
         self._sources, self._data_recipe = told_by(trainer.datamodule)
         self._runs += 1

