@@ -10,7 +10,9 @@ from omegaconf import DictConfig
 
 from tests.conftest import REPOSITORY
 
-NAMES = sorted(path.stem for path in (REPOSITORY / "conf/model").glob("*.yaml"))
+FILES = sorted(path.stem for path in (REPOSITORY / "conf/model").glob("*.yaml"))
+DETECTORS = [name for name in FILES if name.startswith("vad_")]  # of features, not of clips
+NAMES = [name for name in FILES if name not in DETECTORS]
 
 
 def composed(repository: Path, name: str) -> DictConfig:
@@ -29,6 +31,15 @@ def test_a_config_builds_a_model_that_runs(repository: Path, name: str) -> None:
         assert output["prediction"].shape[:2] == output["index"].shape == (2, model.num_decoded)
     else:
         assert output.shape == (2, config.dim)
+
+
+@pytest.mark.parametrize("name", DETECTORS)
+def test_a_config_builds_a_detector_that_runs(repository: Path, name: str) -> None:
+    config = composed(repository, name)
+    with torch.device("meta"):
+        model = instantiate(config, _convert_="all").eval()
+        output = model(torch.empty(2, 10, 7, config.dim), torch.empty(2, 7, dtype=torch.bool))
+    assert output["logits"].shape == (2, 7)
 
 
 @pytest.mark.parametrize("size", ["tiny", "vit_s", "vit_b", "vit_l", "vit_h", "vit_g"])
