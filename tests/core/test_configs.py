@@ -64,6 +64,7 @@ def chain(path: Path) -> dict[str, Any]:
 
 TARGETS = {name: chain(CONF / "model" / f"{name}.yaml")["_target_"] for name in choices("model")}
 PRETRAINED_BY_THE_TASK = [name for name, target in TARGETS.items() if target in AUTOENCODERS]
+DETECTORS = [name for name, target in TARGETS.items() if target in ("models.mil.MIL", "models.rtfm.RTFM")]
 
 
 @pytest.mark.parametrize(("place", "node"), NODES, ids=[place for place, _ in NODES])
@@ -96,6 +97,11 @@ def test_every_part_suits_the_task(choice: str) -> None:
 @pytest.mark.parametrize("name", PRETRAINED_BY_THE_TASK)
 def test_every_autoencoder_suits_the_task(name: str) -> None:
     check_overrides(["task=focusmae", f"model={name}"])
+
+
+@pytest.mark.parametrize("name", DETECTORS)
+def test_every_detector_suits_the_task(name: str) -> None:
+    check_overrides(["task=vad", f"model={name}", f"datamodule.features={CONF}"])
 
 
 @pytest.mark.parametrize(
