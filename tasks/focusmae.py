@@ -1,6 +1,5 @@
 """Masked pretraining of video transformers: VideoMAE, VideoMAE V2 (dual masking) and FocusMAE (region-guided masks)."""
 
-import math
 from collections.abc import Callable
 from typing import Annotated, NamedTuple
 
@@ -23,8 +22,8 @@ from models.reconstruction import (
 from models.region_prior import Regions
 from tasks.evaluation import ExactEvaluation
 from tasks.noise import sample_noise
+from tasks.optimization import optimizer_and_schedule
 from tasks.panels import reconstruction_panels
-from tasks.parameter_groups import parameter_groups
 
 EVALUATION_EPOCH = 0  # masks of evaluation do not change from epoch to epoch
 STAGES = ("val", "test")
@@ -137,15 +136,7 @@ class MaskedPretraining(ExactEvaluation):
         return reconstruction_panels(self._pixels(batch), output, *sizes, self.hparams.normalise_targets)
 
     def configure_optimizers(self) -> Optimizer | dict:
-        if self.optimizer is None:
-            raise ValueError("MaskedPretraining: no optimizer was given; a task without one can only be evaluated")
-        optimizer = self.optimizer(parameter_groups(self.model))
-        if self.scheduler is None:
-            return optimizer
-        total_steps = self.trainer.estimated_stepping_batches
-        steps_per_epoch = math.ceil(self.trainer.num_training_batches / self.trainer.accumulate_grad_batches)
-        schedule = self.scheduler(optimizer, total_steps=total_steps, steps_per_epoch=steps_per_epoch)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+        return optimizer_and_schedule(self)
 
     def _reconstruct(self, batch: dict, epoch: int) -> Reconstruction:
         output = self.model(batch["video"], regions=self._regions(batch), noise=self._noise(batch, epoch))
