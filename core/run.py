@@ -112,6 +112,8 @@ def quiet_lightning(mode: str) -> None:
     logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(_is_news)
     warnings.filterwarnings("ignore", message=".*treespec.*is deprecated")  # of Lightning to itself
     # Not empty where a run is continued; a run that would write into another one is refused.
+    # Sliding windows count the batches of a process by themselves, whatever its number of workers.
+    warnings.filterwarnings("ignore", message="Your `IterableDataset` has `__len__` defined")
     warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
     if mode != "fit":  # no further checkpoint will be written
         warnings.filterwarnings("ignore", message="The dirpath has changed")
