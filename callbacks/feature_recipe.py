@@ -65,6 +65,7 @@ def recipe_of(
             "class": class_name(model),
             "weights_sha256": weights_sha256(model),
             "structure_sha256": structure_sha256(model),
+            "compiled": getattr(model, "_compiled_call_impl", None) is not None,
             "layer": layer,
             "pool": pool,
         },

@@ -99,6 +99,7 @@ def test_a_sidecar_says_how_its_array_was_made(tmp_path: Path) -> None:
             "class": "tests.callbacks.clip_batches.Network",
             "weights_sha256": weights_sha256(task.model),
             "structure_sha256": structure_sha256(task.model),
+            "compiled": False,
             "layer": "blocks",
             "pool": "mean_std_max",
         },
@@ -144,6 +145,7 @@ def test_a_layer_of_a_compiled_model_is_the_same(tmp_path: Path, backend: str) -
     extract(tmp_path / "compiled", task=Encoding(model), layer="blocks.0", pool="mean_std_max")
     plain, compiled = arrays(tmp_path / "plain"), arrays(tmp_path / "compiled")
     assert all(np.allclose(compiled[name], plain[name], atol=1e-6) for name in VIDEOS)
+    assert sidecar(tmp_path / "compiled", "a")["recipe"]["model"]["compiled"]
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from tests.conftest import REPOSITORY
 from tests.datamodules import counters
 from tests.toy_project import run_python
 
+pytestmark = pytest.mark.slow
 FRAMES = {"a/v0": 30, "a/v1": 9, "b c/v0": 61, "v.3": 4, "v4": 25, "v5": 40, "v6": 12, "v7": 33}  # of the videos
 TINY = ["model.num_frames=4", "model.image_size=[32,48]", "model.dim=24", "model.depth=2", "model.num_heads=2"]
 TASK = ["task=features", "datamodule=videos", "datamodule.resize=squash", "datamodule.crop=none", *TINY]
