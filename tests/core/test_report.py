@@ -127,5 +127,5 @@ def test_only_pictures_of_this_run_are_named(screen: Console, tmp_path: Path) ->
 
 def test_a_prediction_says_what_can_be_done_with_it(screen: Console, tmp_path: Path) -> None:
     config = {"name": "x", "mode": "predict", "paths": {"run": str(tmp_path)}, "next": ["train a detector"]}
-    report.show_end(config, [], None, None, 0.0, screen)
+    report.show_end(config, [], None, None, None, 0.0, screen)
     assert "train a detector" in text(screen)
