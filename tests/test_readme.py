@@ -14,13 +14,15 @@ LINES = re.findall(r"^    .*?python train\.py (.+)$", TEXT, flags=re.MULTILINE)
 
 
 @pytest.mark.parametrize("line", LINES)
-def test_a_command_of_the_readme_is_accepted(line: str, tmp_path: Path) -> None:
-    for folder in re.findall(r"=/data/(\w+)", line):  # where the reader's data are
-        (tmp_path / folder).mkdir()
+def test_a_command_of_the_readme_is_accepted(line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
     arguments = shlex.split(line.split("  #")[0].replace("=/data/", f"={tmp_path.as_posix()}/"))
+    for path in re.findall(r"=(?:/data/|(?=logs/))([\w./]+)", line):  # the reader's data, and what earlier runs left
+        (tmp_path / path).mkdir(parents=True, exist_ok=True)
     sweep = "-m" in arguments
-    # A checkpoint of the reader's own run is not here.
-    given = [argument for argument in arguments if argument != "-m" and not argument.startswith("ckpt_path=")]
+    # A checkpoint of the reader's own run is not here, nor are published weights.
+    files = ("ckpt_path=", "model.pretrained=")
+    given = [argument for argument in arguments if argument != "-m" and not argument.startswith(files)]
     check_overrides(given, sweep)
 
 
