@@ -19,7 +19,7 @@ from datamodules.transforms import channels_first
 from datamodules.windows import Windows
 
 CHUNK_FRAMES = 64  # decoded at a time, fewer where frames are large
-CHUNK_BYTES = 100_000_000  # of decoded pixels
+CHUNK_BYTES = 5_000_000  # of decoded pixels; far larger arrays cost twice the time, as no cache holds them
 NOTHING = -1  # row of what only fills up a batch
 
 
