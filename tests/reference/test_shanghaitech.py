@@ -11,5 +11,6 @@ from tests.reference.shanghaitech.evaluation import *  # noqa: E402, F403
 from tests.reference.shanghaitech.labels import *  # noqa: E402, F403
 from tests.reference.shanghaitech.losses import *  # noqa: E402, F403
 from tests.reference.shanghaitech.segments import *  # noqa: E402, F403
+from tests.reference.shanghaitech.windows import *  # noqa: E402, F403
 
 pytestmark = pytest.mark.reference
