@@ -70,3 +70,7 @@ def test_everything_is_dealt_once_and_as_evenly_as_its_weights_allow(shares: int
     assert all(
         [weights[place] for place in share] == sorted((weights[p] for p in share), reverse=True) for share in dealt
     )
+
+
+def test_a_heavy_thing_weighs_as_much_as_many_light_ones() -> None:
+    assert deal([1, 1, 5, 1, 1, 1, 2], 3) == [[2], [6, 3, 5], [0, 1, 4]]

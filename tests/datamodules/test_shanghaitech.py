@@ -9,6 +9,7 @@ import pytest
 
 from datamodules.errors import DatasetNotFoundError, LabelFileError, PathNotFoundError
 from datamodules.shanghaitech import PAGE, ShanghaiTech
+from datamodules.windows import Windows
 from tests.datamodules import counters
 
 SIZE = (counters.HEIGHT, counters.WIDTH)
@@ -73,6 +74,21 @@ def test_every_frame_of_the_testing_split_has_its_own_label(campus: Path, tmp_pa
             assert labels.tolist() == anomalous(name)[numbers].tolist()
             names.append(name)
     assert sorted(names) == sorted([*TESTING] * 3)
+
+
+def test_windows_visit_both_splits_and_know_the_labels_of_the_testing_split(campus: Path, tmp_path: Path) -> None:
+    datamodule = make(campus, "predict", tmp_path, frame_step=1, windows=Windows(stride=8), batch_size=4)
+    assert list(datamodule.feature_sources()) == [*TRAINING, *TESTING]
+    names = set()
+    for batch in datamodule.predict_dataloader():
+        assert "failed" not in batch
+        for name, row, frames, labels in zip(
+            *(batch["name"], batch["row"].tolist(), batch["frames"], batch["label"]), strict=True
+        ):
+            known = name in TESTING and row >= 0
+            assert labels.tolist() == (anomalous(name)[frames].tolist() if known else [-1] * len(frames))
+            names.add(name)
+    assert names - {""} == {*TRAINING, *TESTING}
 
 
 def test_a_mask_may_be_a_row_of_any_number_type(copied: Path, tmp_path: Path) -> None:

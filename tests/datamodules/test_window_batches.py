@@ -208,8 +208,9 @@ def test_a_frame_folder_gives_the_windows_of_the_video_it_was_made_from(make, vi
 
 def batches_by_content(datamodule: Videos) -> dict[str, dict]:
     """Batches by the first clip of each, so that they can be compared whatever order they come in."""
-    found = {f"{batch['name'][0]}:{int(batch['index'][0])}": batch for batch in cut(datamodule)}
-    assert len(found) == len(datamodule.predict_dataloader())
+    batches = cut(datamodule)
+    found = {f"{batch['name'][0]}:{int(batch['index'][0])}": batch for batch in batches}
+    assert len(batches) == len(found) == len(datamodule.predict_dataloader())
     return found
 
 
