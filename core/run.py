@@ -111,6 +111,8 @@ def quiet_lightning(mode: str) -> None:
             logging.getLogger(name).propagate = True
     logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(_is_news)
     warnings.filterwarnings("ignore", message=".*treespec.*is deprecated")  # of Lightning to itself
+    # The data set of windows deals its batches to the workers by itself, and counts them right.
+    warnings.filterwarnings("ignore", message="Your `IterableDataset` has `__len__` defined")
     # Not empty where a run is continued; a run that would write into another one is refused.
     # Sliding windows count the batches of a process by themselves, whatever its number of workers.
     warnings.filterwarnings("ignore", message="Your `IterableDataset` has `__len__` defined")
