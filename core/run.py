@@ -114,8 +114,6 @@ def quiet_lightning(mode: str) -> None:
     # The data set of windows deals its batches to the workers by itself, and counts them right.
     warnings.filterwarnings("ignore", message="Your `IterableDataset` has `__len__` defined")
     # Not empty where a run is continued; a run that would write into another one is refused.
-    # Sliding windows count the batches of a process by themselves, whatever its number of workers.
-    warnings.filterwarnings("ignore", message="Your `IterableDataset` has `__len__` defined")
     warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
     if mode != "fit":  # no further checkpoint will be written
         warnings.filterwarnings("ignore", message="The dirpath has changed")
