@@ -82,7 +82,7 @@ WRONG = {
     "task=toy monitor=val/loss": ("monitor=val/loss", "mapping", "monitor.metric, monitor.mode", ""),
     "task=tou": ("task=tou", "no such config", "toy", "'toy'"),
     "task=toy model=autoencodr": ("model=autoencodr", "no such config", "classifier", "'autoencoder'"),
-    "task=toy callbacks=[default,panls]": ("callbacks=panls", "no such config", "default, none", "'panels'"),
+    "task=toy callbacks=[default,panls]": ("callbacks=panls", "no such config", "default, features, none", "'panels'"),
     "task=toy logger=null": ("logger=null", "choose none", "csv, none, tensorboard, wandb", "'logger=none'"),
     "model=autoencoder": ("task", "missing", "task=NAME", ""),
     "task=toy datamodule=clips_elsewhere": ("datamodule.root", "missing", "expected text", ""),
@@ -160,7 +160,7 @@ def test_help_is_the_zoo_also_without_a_task(project: Path, arguments: list[str]
         "tasks  (task=NAME)",
         "toy  Restoration of noise",
         "autoencoder       two layers",
-        "default none panels",
+        "anomaly_report default features none panels",
     ):
         assert line in done.stdout
 
