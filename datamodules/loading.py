@@ -1,5 +1,6 @@
 """Order of samples and position in an epoch, as functions of what a checkpoint stores."""
 
+import atexit
 import multiprocessing
 import signal
 from collections.abc import Iterator, Sequence
@@ -112,6 +113,19 @@ def leave_signals_to_the_main_process(worker: int) -> None:
     """Let a loader worker go on after a signal that reaches all processes of a job: the main one decides."""
     for number in FOR_OTHERS:
         signal.signal(number, signal.SIG_IGN)
+
+
+@atexit.register
+def end_forgotten_workers() -> None:
+    """Kill the loader workers that are still there when the program ends, because something holds their loader.
+
+    Python ends such processes by a signal that these ignore, and would wait for them for ever.
+    """
+    forgotten = [process for process in multiprocessing.active_children() if process.daemon]
+    if forgotten and hasattr(signal, "SIGCHLD"):
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # torch would complain of workers that are killed
+    for process in forgotten:
+        process.kill()
 
 
 def start_of_workers() -> str | None:

@@ -1,5 +1,7 @@
 """Order of samples, shares of the ranks, and position in an epoch."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from datamodules.loading import ResumableLoader, Shard, ShardedShuffle, Visit, WholeBatches, seeded
+from tests.conftest import REPOSITORY
 
 LENGTH = 24
 
@@ -244,3 +247,16 @@ def test_prediction_can_rebuild_the_loader(tmp_path: Path) -> None:
     evaluation = DataLoader(dataset=Visits(), batch_size=5, sampler=Shard(LENGTH))
     batches = trainer(tmp_path).predict(Recorder(), evaluation)
     assert [index for batch in batches for _, index in batch.tolist()] == list(range(LENGTH))
+
+
+def test_a_loader_that_something_still_holds_does_not_keep_the_program_from_ending() -> None:
+    program = (
+        "import builtins\n"
+        "from torch.utils.data import DataLoader\n"
+        "from datamodules.loading import leave_signals_to_the_main_process as ignore\n"
+        "loader = DataLoader(range(8), num_workers=2, persistent_workers=True, worker_init_fn=ignore)\n"
+        "builtins.kept = iter(loader)\n"
+        "next(builtins.kept)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=REPOSITORY, timeout=60, capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
