@@ -18,6 +18,8 @@ ONLY_FIT = (
     "resume.override",
 )
 OVERRULED = {"datamodule.frame_step": "datamodule.step_s", "scheduler.warmup_epochs": "scheduler.warmup_steps"}
+WINDOWS = "datamodule.windows"  # in prediction they take the place of these
+CLIPS_OF_PREDICTION = ("datamodule.eval_clips", "datamodule.resize", "datamodule.crop", "datamodule.regions")
 ANSWERS_NONFINITE = "callbacks.nonfinite.NonFinite"
 ONLY_WITH = {"model.decoder_mask_ratio": "model.decoder_mask", "task.sampling_weight": "model.focus"}
 STOPPED_BY_FAST_RUN = ("max_epochs", "max_steps", "limit_train_batches", "limit_val_batches", "limit_test_batches")
@@ -81,7 +83,12 @@ def _in_this_mode(config: dict[str, Any], values: dict[str, str], checkpoint: di
 
 
 def _beside_others(config: dict[str, Any], values: dict[str, str]) -> Iterator[str]:
+    slides = config["mode"] == "predict" and _value(config, WINDOWS)
     for key, value in values.items():
+        if slides and key in CLIPS_OF_PREDICTION:
+            yield f"{key}={value} has no effect: prediction is of {WINDOWS}"
+        if key.startswith(WINDOWS) and config["mode"] in ("fit", "validate", "test"):
+            yield f"{key}={value} has no effect: mode={config['mode']} takes clips, windows are for mode=predict"
         if key in OVERRULED and _value(config, OVERRULED[key]):
             yield f"{key}={value} has no effect: {OVERRULED[key]}={_value(config, OVERRULED[key])} takes its place"
         if key in ONLY_WITH and not _value(config, ONLY_WITH[key]):

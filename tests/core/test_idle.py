@@ -94,3 +94,13 @@ def test_an_option_that_another_one_overrules_or_lacks_is_said(group: str, value
     useful = {"step_s": None, "warmup_steps": 0, "decoder_mask": "running_cell"}
     rest = {"model": {"focus": "mask"}} if group == "task" else {}
     assert idle_options(config(**{group: values | useful} | rest), [option], None, 1) == []
+
+
+@pytest.mark.parametrize("option", ["eval_clips=4", "resize=squash", "crop=center", "regions=null"])
+def test_windows_take_the_place_of_clips_in_prediction_alone(option: str) -> None:
+    data = {"datamodule": {"windows": {"stride": 4}}}
+    sliding = config("predict", model={"pretrained": "file"}, **data)
+    [message] = idle_options(sliding, [f"datamodule.{option}", "datamodule.windows.stride=4"], None, 1)
+    assert message == f"datamodule.{option} has no effect: prediction is of datamodule.windows"
+    [message] = idle_options(config(**data), [f"datamodule.{option}", "datamodule.windows.stride=4"], None, 1)
+    assert message.startswith("datamodule.windows.stride=4 has no effect: mode=fit takes clips")
