@@ -88,7 +88,7 @@ def nonfinite(model: str, image_size: int, steps: int) -> None:
 def questions(rank: int, rendezvous: str) -> None:
     """Ask and answer on two ranks, which meet before each question."""
     dist.init_process_group("gloo", init_method=f"file://{rendezvous}", rank=rank, world_size=2)
-    stop = StopOnSignal()
+    stop = StopOnSignal("benchmark")
     stop._group = dist.new_group(backend="gloo")
     for name, pause in (("right away", lambda: None), ("20 ms later", lambda: time.sleep(OPTIMIZER_STEP_S))):
         waited = statistics.median(question(stop, pause) for _ in range(QUESTIONS))

@@ -20,6 +20,7 @@ from core.errors import primary_process
 
 CONFIG_VARIABLE = "VIDZOO_CONFIG"
 RANK_VARIABLES = ("LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT", CONFIG_VARIABLE)
+THREADS_VARIABLE = "OMP_NUM_THREADS"  # Lightning sets it, and torch's number, to the share of one of several ranks
 
 log = logging.getLogger(__name__)
 
@@ -53,13 +54,15 @@ def launch(run: Callable[[DictConfig], float | None], cfg: DictConfig) -> float 
         log.info("%s", shlex.join(["python", *sys.argv]))
     else:
         logging.getLogger().handlers.clear()  # one voice on the screen and in the log file
-    before = {key: os.environ.get(key) for key in RANK_VARIABLES}
+    import torch  # not at the top: a rank is watched before it loads torch
+
+    before = {key: os.environ.get(key) for key in (*RANK_VARIABLES, THREADS_VARIABLE)}, torch.get_num_threads()
     os.environ[CONFIG_VARIABLE] = str(path)
     try:
         with _ranks_run_the_script():
             return run(frozen)
     finally:
-        _leave(before)
+        _leave(*before)
 
 
 def config_file(cfg: DictConfig) -> Path:
@@ -85,16 +88,17 @@ def _ranks_run_the_script() -> Iterator[None]:
         main.__spec__ = before
 
 
-def _leave(before: dict[str, str | None]) -> None:
+def _leave(variables: dict[str, str | None], threads: int) -> None:
     """Close what a later job of the same process would inherit."""
-    if "torch.distributed" in sys.modules:
-        import torch.distributed as dist
+    import torch
 
-        if dist.is_available() and dist.is_initialized():
-            dist.destroy_process_group()
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
+    torch.set_num_threads(threads)
+    torch.compiler.reset()  # what was compiled is counted over all jobs, and after a few torch compiles no more
     if "wandb" in sys.modules and sys.modules["wandb"].run is not None:
         sys.modules["wandb"].finish()
-    for key, value in before.items():
+    for key, value in variables.items():
         if value is None:
             os.environ.pop(key, None)
         else:

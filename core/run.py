@@ -135,7 +135,7 @@ def make_trainer(config: dict[str, Any]) -> Trainer:
         off += (LearningRateMonitor,)  # it refuses to work without a logger
     callbacks = [callback for callback in callbacks if not isinstance(callback, off)]
     callbacks += [OneConfig(config), Resume(config["resume"]["override"]), ConfigInCheckpoint(config)]
-    callbacks.append(StopOnSignal(continues=config["ckpt_path"] == "last"))
+    callbacks.append(StopOnSignal(config["run_id"], continues=config["ckpt_path"] == "last"))
     plugins = [CheckpointFiles(), *make_plugins(config["trainer"].get("plugins") or [])]
     trainer = build(config["trainer"], "trainer", callbacks=callbacks, logger=loggers or False, plugins=plugins)
     leave_signals_to_us(trainer)

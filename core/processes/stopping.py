@@ -2,7 +2,6 @@
 
 import logging
 import math
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -35,11 +34,12 @@ class StopOnSignal(Callback):
     calls it before those.
 
     Args:
+        run_id: Of the job; of the sweep that it is part of.
         continues: Whether the job's command says ``ckpt_path=last``.
     """
 
-    def __init__(self, continues: bool = False) -> None:
-        self.continues = continues
+    def __init__(self, run_id: str, continues: bool = False) -> None:
+        self.run_id, self.continues = run_id, continues
         self._stop = 0
         self._group: Any = None
         self._pending: tuple[Tensor, Any] | None = None
@@ -150,7 +150,7 @@ class StopOnSignal(Callback):
             log.warning(
                 "stopped after step %d; %s",
                 trainer.global_step,
-                f"to continue: the same command with run_id={Path(trainer.default_root_dir).name} ckpt_path=last"
+                f"to continue: the same command with run_id={self.run_id} ckpt_path=last"
                 if saves and not trainer.fast_dev_run
                 else "nothing was saved, since no callback keeps a last checkpoint",
             )

@@ -4,11 +4,13 @@ import os
 from pathlib import Path
 
 import pytest
+import torch
 from omegaconf import OmegaConf
+from torch import nn
 
 from core import build
 from core.errors import ConfigError, readable
-from core.launch import CONFIG_VARIABLE, launch, relaunched
+from core.launch import CONFIG_VARIABLE, THREADS_VARIABLE, launch, relaunched
 from core.run_id import run_id
 from datamodules import regions
 from tests.toy_project import job_config
@@ -100,6 +102,40 @@ def test_the_process_is_left_as_it_was_found(tmp_path: Path, monkeypatch: pytest
     assert not dist.is_initialized()
     assert os.environ["MASTER_PORT"] == "1"
     assert not {"MASTER_ADDR", "LOCAL_RANK", "WORLD_SIZE", CONFIG_VARIABLE} & os.environ.keys()
+
+
+def test_a_later_job_has_all_threads_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(THREADS_VARIABLE, raising=False)
+    before = torch.get_num_threads()
+
+    def job(cfg) -> None:  # as Lightning does for a job of several ranks
+        os.environ[THREADS_VARIABLE] = str(before + 1)
+        torch.set_num_threads(before + 1)
+
+    launch(job, job_config(tmp_path, "task=focusmae"))
+    assert torch.get_num_threads() == before and THREADS_VARIABLE not in os.environ
+
+
+def test_every_job_of_a_long_sweep_is_compiled(tmp_path: Path) -> None:
+    compiled = []
+
+    class Scale(nn.Module):
+        def __init__(self, factor: int) -> None:
+            super().__init__()
+            self.factor = factor
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.factor * x
+
+    def job(cfg) -> None:
+        model = Scale(cfg.seed)
+        model.compile(backend=lambda graph, inputs: compiled.append(cfg.seed) or graph.forward)
+        model(torch.ones(cfg.seed))
+
+    jobs = range(1, torch._dynamo.config.recompile_limit + 3)
+    for seed in jobs:
+        launch(job, job_config(tmp_path, "task=focusmae", f"seed={seed}"))
+    assert compiled == list(jobs)
 
 
 def test_an_evaluation_leaves_the_config_of_the_training(tmp_path: Path) -> None:

@@ -1,7 +1,9 @@
 """Videos whose frames say which one they are: a binary counter in big blocks, readable after compression."""
 
+import os
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 
@@ -79,7 +81,7 @@ def encode(
         first: Number of the first frame.
     """
     height, width = (HEIGHT, WIDTH) if quarter_turns % 2 == 0 else (WIDTH, HEIGHT)
-    with av.open(path, "w") as container:
+    with usual_priority(), av.open(path, "w") as container:
         stream = container.add_stream(codec, rate=fps, options=options or {})
         stream.width, stream.height, stream.pix_fmt = width, height, "yuvj420p" if codec == "mjpeg" else "yuv420p"
         stream.codec_context.gop_size = gop
@@ -96,6 +98,23 @@ def encode(
             container.mux(stream.encode(picture))
         container.mux(stream.encode())
     return path
+
+
+@contextmanager
+def usual_priority() -> Iterator[None]:
+    """Give this process its priority back, whatever an encoder does to it.
+
+    SVT-AV1, when root runs it, makes the process a real-time one, with all that it starts from then on: a test of a
+    decoder that hangs then leaves no processor to the one that is to end it.
+    """
+    if not hasattr(os, "sched_getscheduler"):  # not Linux
+        yield
+        return
+    policy, parameters = os.sched_getscheduler(0), os.sched_getparam(0)
+    try:
+        yield
+    finally:
+        os.sched_setscheduler(0, policy, parameters)
 
 
 def tag_rotation(path: Path, degrees: int) -> Path:

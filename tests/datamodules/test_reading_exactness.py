@@ -1,5 +1,6 @@
 """Every backend returns exactly the frames that were asked for, wherever it is chosen; the frames say who they are."""
 
+import os
 import random
 from dataclasses import dataclass, field
 from importlib.util import find_spec
@@ -226,3 +227,11 @@ def test_the_counter_refuses_a_mixture_of_frames() -> None:
     mixture = (counters.frame(5).astype(int) + counters.frame(10)) // 2
     assert counters.number_of(mixture.astype(np.uint8)) == counters.UNREADABLE
     assert counters.number_of(np.full_like(counters.frame(0), 128)) == counters.UNREADABLE
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getscheduler"), reason="this system has no such priorities")
+@pytest.mark.skipif(not can_encode("libsvtav1"), reason="this PyAV cannot encode libsvtav1")
+def test_no_encoder_makes_the_tests_a_real_time_process(tmp_path: Path) -> None:
+    before = os.sched_getscheduler(0)
+    counters.encode(tmp_path / "av1.mp4", "libsvtav1", 3, b_frames=None)
+    assert os.sched_getscheduler(0) == before

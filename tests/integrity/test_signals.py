@@ -198,6 +198,7 @@ def test_a_signal_ends_a_sweep_and_not_only_its_job(job: Job) -> None:
     job.start("-m", "task=toy", "optim.lr=0.1,0.01,0.001", "run_id=sweep", trouble("train_batch", 2))
     assert job.code() == 143, job.said()
     assert sorted(path.name for path in job.logs.rglob("config.yaml")) == ["config.yaml"]
+    assert "to continue: the same command with run_id=sweep ckpt_path=last" in job.said()
 
 
 def test_a_signal_after_the_last_step_lets_the_job_finish_and_no_other_begin(tmp_path: Path, listening: None) -> None:
