@@ -5,6 +5,7 @@ which knows containers, texts and numbers, and the few names with which every ge
 what they stand for it makes by itself (``arrays.py``). Any other name or instruction is refused.
 """
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -48,4 +49,6 @@ def advice(path: Path) -> str:
     labels = f"pickle.load(open({str(path)!r}, 'rb'), encoding='latin1').items()"
     arrays = "{name: numpy.ravel(label).astype('uint8') for name, label in " + labels + "}"
     command = f"import numpy, pickle; numpy.savez({str(path.with_suffix('.npz'))!r}, **{arrays})"
-    return f'If you trust where it comes from, convert it once, and use the .npz: python -c "{command}"'
+    look = f"python -m pickletools {shlex.quote(str(path))}"
+    convert = f'convert it once where it was made, or where you trust it, and use the .npz: python -c "{command}"'
+    return f"To see what it would do, without doing it: {look}; {convert}"
