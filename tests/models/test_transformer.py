@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from models.transformer import Attention, Block, BlockStack, FeedForward
+from models.transformer import Attention, Block, BlockStack, FeedForward, attend
 
 DIM, HEADS = 24, 3
 
@@ -41,6 +41,41 @@ def test_attention_equals_the_plain_formula(cosine: bool, qkv_bias: bool) -> Non
             logits = q_h @ k_h.mT / width**0.5
         mixed.append(logits.softmax(-1) @ v_h)
     torch.testing.assert_close(attention(x), attention.proj(torch.cat(mixed, -1)), atol=1e-5, rtol=1e-5)
+
+
+def queries_keys_values() -> torch.Tensor:
+    """Three of (2 clips, 3 heads, 7 tokens, 8 channels), bfloat16, with logits of about 6."""
+    return torch.randn(3, 2, 3, 7, 8, generator=torch.Generator().manual_seed(0)).mul(2.5).bfloat16()
+
+
+@pytest.mark.parametrize("scale", [None, 1.0])
+def test_attention_in_bfloat16_without_gradients_differs_from_the_exact_one_by_rounding(scale: float | None) -> None:
+    q, k, v = queries_keys_values()
+    exact = F.scaled_dot_product_attention(q.double(), k.double(), v.double(), scale=scale)
+    with torch.no_grad():
+        found = attend(q, k, v, scale=scale)
+    assert found.dtype == torch.bfloat16
+    torch.testing.assert_close(found.double(), exact, rtol=0, atol=float(2**-5 * v.abs().max()))
+    assert (found - exact).norm() < 2**-5 * exact.norm()
+
+
+def test_attention_in_bfloat16_has_gradients_where_they_are_wanted() -> None:
+    q, k, v = queries_keys_values().requires_grad_()
+    attend(q, k, v).sum().backward()
+
+
+def test_only_attention_in_bfloat16_without_gradients_and_dropout_is_not_torchs_own() -> None:
+    q, k, v = queries_keys_values()
+    own = F.scaled_dot_product_attention(q, k, v)
+    assert torch.equal(attend(q, k, v), own)
+    with torch.no_grad():
+        assert not torch.equal(attend(q, k, v), own)  # or this test could not fail
+        wide = [part.float() for part in (q, k, v)]
+        assert torch.equal(attend(*wide), F.scaled_dot_product_attention(*wide))
+        torch.manual_seed(0)
+        dropped = attend(q, k, v, dropout=0.5)
+        torch.manual_seed(0)
+        assert torch.equal(dropped, F.scaled_dot_product_attention(q, k, v, dropout_p=0.5))
 
 
 def test_the_temperature_of_cosine_attention_is_limited_to_a_hundred() -> None:
