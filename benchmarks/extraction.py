@@ -1,68 +1,125 @@
-"""Features of whole videos: the data path of task=features beside one window at a time, from mp4 to features.
+"""Features of whole videos: task=features beside one window at a time, both from mp4 to features in one run.
 
-python benchmarks/extraction.py                               # ViT-S, 224 pixels, strides 16 and 4, 856x480
-python benchmarks/extraction.py --size small --image-size 112 --strides 4 --precision bf16
+python benchmarks/extraction.py                                         # some minutes on two CPU cores
+python benchmarks/extraction.py --frames-of 856x480 --strides 4 --clips 16
+python benchmarks/extraction.py --size tiny --image-size 112 --precision 32-true bf16-mixed
 
 The naive way is the published one (OpenGVLab/VideoMAEv2, extract_tad_feature.py): for every window its 16 frames are
-decoded by random access into the open file, resized as floats, and passed through the model as a batch of one. Both
-ways run in turn in this process and use the same model; the first rows of both are compared, with equal resizing.
+read by random access from the open file (decord), resized as floats, and passed through the model as a batch of one, in
+float32. It is timed on windows spread evenly over the film, since what a seek costs depends on the distance to the last
+key frame; before each, the window before it is read without being timed, so that every seek is the one that a walk
+through all windows makes there.
+
+The fast way is Lightning's prediction with what task=features is made of: the datamodule with its windows, the task,
+and ``trainer.precision``. Its time is all of ``Trainer.predict`` with the index of the videos at hand, the start of the
+loader's process included. ``alone`` is the same prediction of a batch that lies in memory: what the model costs without
+any data, and so the largest ratio that any way of the data could reach (``bound``). At 32-true the fast way can win
+decoding and resizing alone, and what batches are worth; what bf16-true has beyond that comes from the number format.
+Largest differences are those of features from equally resized frames, as a share of the largest naive feature.
+
+The film is a drifting patch before a still picture, with the noise of a sensor, in H.264 at the rate of a calm scene
+and with x264's distance of key frames. Naive and fast take turns; ``--rounds`` repeats all of it and takes medians.
 """
 
 import argparse
+import copy
+import logging
 import tempfile
 import time
-from collections.abc import Iterator
-from itertools import islice
+import warnings
+from collections.abc import Sequence
 from pathlib import Path
+from statistics import median
 
 import av
 import numpy as np
 import torch
+from lightning import Trainer
 from torch import Tensor
 from torch.nn import functional
+from torch.utils.data import DataLoader
 
+from core.precision import keep_exact
 from datamodules.frame_indices import window_starts
-from datamodules.normalization import normalize, statistics
+from datamodules.normalization import statistics
 from datamodules.reading import open_video, probe
 from datamodules.videos import Videos
 from datamodules.windows import Windows
 from models.vit import VisionTransformer
+from tasks.features import FeatureExtraction
 
 SIZES = {"tiny": (192, 4, 3), "small": (384, 12, 6), "base": (768, 12, 12)}  # width, blocks, heads
 WINDOW = 16
+NUM_FRAMES = 512
 GOP = 250  # frames between two key frames: what x264 does unless told otherwise
 FPS = 24
+BITS_PER_PIXEL = 0.07  # of calm scenes; K. Amerasinghe, "H.264 for the rest of us" (Adobe, 2010)
+SENSOR_NOISE = 4.0  # standard deviation, of 255
 
 
-def film(path: Path, num_frames: int, height: int, width: int) -> None:
-    """Write a video of noise that drifts over a still picture, as H.264."""
+def film(path: Path, height: int, width: int) -> None:
+    """Write the film."""
     random = np.random.default_rng(0)
-    still = random.integers(0, 255, (height // 8, width // 8, 3), np.uint8).repeat(8, 0).repeat(8, 1)
+    still = random.integers(0, 255, (height // 8, width // 8, 3), np.uint8).repeat(8, 0).repeat(8, 1).astype(np.int16)
+    noise = random.normal(0, SENSOR_NOISE, (2 * height, 2 * width, 1)).round().astype(np.int16)
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=FPS, options={"g": str(GOP)})
-        stream.height, stream.width, stream.pix_fmt = still.shape[0], still.shape[1], "yuv420p"
-        for number in range(num_frames):
-            frame = still.copy()
-            left = 4 * number % (still.shape[1] - 64)
+        stream.height, stream.width, stream.pix_fmt = height, width, "yuv420p"
+        stream.bit_rate = round(BITS_PER_PIXEL * height * width * FPS)
+        for number in range(NUM_FRAMES):
+            frame, left = still.copy(), 4 * number % (width - 64)
             frame[100:228, left : left + 64] = 255 - frame[100:228, left : left + 64]
+            top, begin = random.integers(height), random.integers(width)
+            frame = (frame + noise[top : top + height, begin : begin + width]).clip(0, 255).astype(np.uint8)
             container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
         container.mux(stream.encode())
 
 
-def naive(video: Path, model: VisionTransformer, stride: int) -> Iterator[Tensor]:
-    """Yield the features (1, D) of one window after the other."""
-    facts = probe(video)
-    mean, std = statistics("imagenet")
-    with open_video(facts) as reader:
-        for start in window_starts(facts.frame_count, WINDOW, stride, "drop").tolist():
-            frames = torch.from_numpy(reader.read(range(start, start + WINDOW))).permute(0, 3, 1, 2) / 255
+@torch.inference_mode()
+def naive(video: Path, model: VisionTransformer, stride: int, places: Sequence[int]) -> tuple[Tensor, list[float]]:
+    """Make the features (n, D) of the windows at ``places``; also the seconds of reading, resizing, model for one."""
+    facts, rows, seconds = probe(video), [], []
+    center, spread = (value.view(3, 1, 1, 1) for value in statistics("imagenet"))
+    starts = window_starts(facts.frame_count, WINDOW, stride, "drop").tolist()
+    with open_video(facts, "decord") as reader:
+        for place in places:
+            if place:
+                reader.read(range(starts[place - 1], starts[place - 1] + WINDOW))
+            times = [time.perf_counter()]
+            decoded = reader.read(range(starts[place], starts[place] + WINDOW))
+            times.append(time.perf_counter())
+            frames = torch.from_numpy(decoded).permute(0, 3, 1, 2) / 255
             frames = functional.interpolate(frames, model.image_size, mode="bilinear", align_corners=False)
-            clip = (frames.transpose(0, 1) - mean.view(3, 1, 1, 1)) / std.view(3, 1, 1, 1)
-            yield model(clip[None])
+            clip = (frames.transpose(0, 1) - center) / spread
+            times.append(time.perf_counter())
+            rows.append(model(clip[None]))
+            times.append(time.perf_counter())
+            seconds.append(np.diff(times))
+    return torch.cat(rows), np.mean(seconds, 0).tolist()
 
 
-def fast(folder: Path, model: VisionTransformer, windows: Windows, options: argparse.Namespace) -> Iterator[Tensor]:
-    """Yield the features (B, D) of one batch of windows after the other, without what fills up batches."""
+def predict(model: VisionTransformer, precision: str, **data: object) -> tuple[Tensor, float]:
+    """Make features (n, D) as task=features does; also the seconds for one."""
+    trainer = Trainer(
+        accelerator="cpu",
+        precision=precision,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        limit_predict_batches=data.pop("batches"),
+    )
+    keep_exact(trainer, getattr(data.get("datamodule"), "exact", ()))
+    task = FeatureExtraction(copy.deepcopy(model))  # a half precision converts it
+    began = time.perf_counter()
+    rows = torch.cat(trainer.predict(task, **data)).float()
+    return rows, (time.perf_counter() - began) / len(rows)
+
+
+def fast(
+    folder: Path, model: VisionTransformer, precision: str, windows: Windows, options: argparse.Namespace
+) -> tuple[Tensor, float]:
+    """Make the features (n, D) of the first windows of the film; also the seconds for one."""
     datamodule = Videos(
         *(str(folder), None, str(folder / "cache")),
         num_frames=WINDOW,
@@ -72,55 +129,72 @@ def fast(folder: Path, model: VisionTransformer, windows: Windows, options: argp
         num_workers=options.num_workers,
         windows=windows,
     )
-    datamodule.prepare_data()
-    datamodule.setup("predict")
-    for batch in datamodule.predict_dataloader():
-        batch = windows.cut(batch, model.image_size)
-        with torch.autocast("cpu", torch.bfloat16, enabled=options.precision == "bf16"):
-            yield model(normalize(batch["video"], datamodule.mean, datamodule.std))[batch["row"] >= 0].float()
+    return predict(model, precision, datamodule=datamodule, batches=options.clips // options.batch_size)
 
 
-def clips_per_second(features: Iterator[Tensor], limit_s: float) -> float:
-    """Clips per second, from the first result on, until the end or the limit."""
-    next(features)
-    began, clips = time.perf_counter(), 0
-    for rows in features:
-        clips += len(rows)
-        if time.perf_counter() - began > limit_s:
-            break
-    return clips / (time.perf_counter() - began)
+def alone(model: VisionTransformer, precision: str, options: argparse.Namespace) -> float:
+    """Seconds for one clip of a batch in memory."""
+    batch = {"video": torch.randn(options.batch_size, 3, WINDOW, *model.image_size)}
+    return predict(model, precision, dataloaders=DataLoader([batch] * 3, batch_size=None), batches=3)[1]
+
+
+def compare(folder: Path, model: VisionTransformer, stride: int, options: argparse.Namespace) -> None:
+    """Print the lines of one film and stride."""
+    video = folder / "video.mp4"
+    count = len(window_starts(probe(video).frame_count, WINDOW, stride, "drop"))
+    spread = np.linspace(1, count - 1, options.naive_clips).round().astype(int).tolist()
+    first = argparse.Namespace(**vars(options) | {"clips": options.batch_size})
+    same, _ = naive(video, model, stride, range(first.clips))
+    apart = {}
+    for precision in options.precision:
+        rows, _ = fast(folder, model, precision, Windows(stride, "drop", "squash", "float"), first)
+        apart[precision] = float((rows - same).abs().max() / same.abs().max())
+    slow, quick, still = [], {name: [] for name in options.precision}, {name: [] for name in options.precision}
+    for _ in range(options.rounds):
+        slow.append(naive(video, model, stride, spread)[1])
+        for precision in options.precision:
+            quick[precision].append(fast(folder, model, precision, Windows(stride), options)[1])
+            still[precision].append(alone(model, precision, options))
+    parts = np.median(slow, 0)
+    began = f"{folder.name:>9} {stride:>6}"
+    shares = "reading {:.2f}, resizing {:.2f}, model {:.2f} s a window".format(*parts)
+    print(f"{began} {'naive':>10} {1 / parts.sum():>8.2f} {'':>7} {'':>7} {'':>7}  {shares}", flush=True)
+    for precision in options.precision:
+        ratio = median(total / own for total, own in zip(np.sum(slow, 1), quick[precision], strict=True))
+        bound = median(total / own for total, own in zip(np.sum(slow, 1), still[precision], strict=True))
+        speeds = (
+            f"{1 / median(quick[precision]):>8.2f} {ratio:>6.1f}x {1 / median(still[precision]):>7.2f} {bound:>6.1f}x"
+        )
+        print(f"{began} {precision:>10} {speeds}  largest difference {apart[precision]:.0e}", flush=True)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size", choices=SIZES, default="small")
     parser.add_argument("--image-size", type=int, default=224)
+    parser.add_argument("--frames-of", nargs="+", default=["856x480", "1920x1080"], help="width x height of the films")
     parser.add_argument("--strides", type=int, nargs="+", default=[16, 4])
-    parser.add_argument("--precision", choices=("fp32", "bf16"), nargs="+", default=["fp32", "bf16"])
-    parser.add_argument("--num-frames", type=int, default=480)
-    parser.add_argument("--height", type=int, default=480)
-    parser.add_argument("--width", type=int, default=856)
-    parser.add_argument("--batch-size", type=int, default=8)
+    parser.add_argument("--precision", nargs="+", default=["32-true", "bf16-true"], help="as trainer.precision")
+    parser.add_argument("--batch-size", type=int, default=4)
     parser.add_argument("--num-workers", type=int, default=1)
-    parser.add_argument("--limit-s", type=float, default=40.0, help="of each measurement")
+    parser.add_argument("--clips", type=int, default=28, help="of each measurement of the fast way")
+    parser.add_argument("--naive-clips", type=int, default=8, help="of each measurement of the naive way")
+    parser.add_argument("--rounds", type=int, default=1)
     options = parser.parse_args()
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", module="lightning")
     dim, depth, num_heads = SIZES[options.size]
     torch.manual_seed(0)
     model = VisionTransformer(image_size=options.image_size, dim=dim, depth=depth, num_heads=num_heads).eval()
-    with tempfile.TemporaryDirectory() as name, torch.inference_mode():
-        folder, precisions = Path(name), options.precision
-        film(folder / "video.mp4", options.num_frames, options.height, options.width)
-        for stride in options.strides:
-            equal = Windows(stride, "drop", "squash", "float")
-            options.precision = "fp32"
-            rows = torch.cat(list(islice(fast(folder, model, equal, options), 1)))
-            same = torch.cat(list(islice(naive(folder / "video.mp4", model, stride), len(rows))))
-            print(f"stride {stride}: largest difference of features {(rows - same).abs().max() / same.abs().max():.1e}")
-            slow = clips_per_second(naive(folder / "video.mp4", model, stride), options.limit_s)
-            print(f"stride {stride}: {slow:6.2f} clips/s one window at a time, fp32", flush=True)
-            for options.precision in precisions:
-                quick = clips_per_second(fast(folder, model, Windows(stride), options), options.limit_s)
-                print(f"stride {stride}: {quick:6.2f} clips/s, {options.precision}: {quick / slow:.1f} x", flush=True)
+    print(f"ViT of width {dim} and depth {depth}, {options.image_size} pixels, {torch.get_num_threads()} threads")
+    print(f"{'film':>9} {'stride':>6} {'precision':>10} {'clips/s':>8} {'ratio':>7} {'alone':>7} {'bound':>7}")
+    with tempfile.TemporaryDirectory() as name:
+        for size in options.frames_of:
+            folder = Path(name) / size
+            folder.mkdir()
+            film(folder / "video.mp4", *(int(side) for side in reversed(size.split("x"))))
+            for stride in options.strides:
+                compare(folder, model, stride, options)
 
 
 if __name__ == "__main__":
