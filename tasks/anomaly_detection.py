@@ -13,10 +13,8 @@ from metrics.alignment import frame_scores
 from metrics.frame_anomaly import FrameAnomaly
 from metrics.weighted_mean import WeightedMean
 from models.anomaly_detector import AnomalyDetector
-from tasks.evaluation import ExactEvaluation
+from tasks.evaluation import STAGES, ExactEvaluation
 from tasks.optimization import optimizer_and_schedule
-
-STAGES = ("val", "test")
 
 log = logging.getLogger(__name__)
 
@@ -74,22 +72,7 @@ class AnomalyDetection(ExactEvaluation):
         self.log("train/loss", loss, prog_bar=True, batch_size=size)
         return loss
 
-    def validation_step(self, batch: dict, batch_idx: int) -> None:
-        self._evaluate("val", batch)
-
-    def test_step(self, batch: dict, batch_idx: int) -> None:
-        self._evaluate("test", batch)
-
-    def on_validation_epoch_end(self) -> None:
-        self._log_frame_anomaly("val")
-
-    def on_test_epoch_end(self) -> None:
-        self._log_frame_anomaly("test")
-
-    def configure_optimizers(self) -> Optimizer | dict:
-        return optimizer_and_schedule(self)
-
-    def _evaluate(self, stage: str, batch: dict) -> None:
+    def evaluate(self, stage: str, batch: dict) -> None:
         mask, num_frames = batch["mask"], batch["num_frames"].tolist()
         output = self.model(batch["features"], mask)
         loss = self.mean_loss[stage]
@@ -103,6 +86,15 @@ class AnomalyDetection(ExactEvaluation):
             labels.append(batch["frame_label"][video, :frames])
         counts, scene = batch["num_frames"], batch["scene"]
         self.frame_anomaly[stage].update(batch["index"], counts, torch.cat(scores), torch.cat(labels), scene)
+
+    def on_validation_epoch_end(self) -> None:
+        self._log_frame_anomaly("val")
+
+    def on_test_epoch_end(self) -> None:
+        self._log_frame_anomaly("test")
+
+    def configure_optimizers(self) -> Optimizer | dict:
+        return optimizer_and_schedule(self)
 
     def _log_frame_anomaly(self, stage: str) -> None:
         found = self.frame_anomaly[stage].compute()

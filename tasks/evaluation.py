@@ -1,6 +1,7 @@
-"""What all tasks with exact metrics share: their metrics know how many samples an evaluation has."""
+"""What all tasks with exact metrics share: one evaluation in two stages, whose metrics know how many samples it has."""
 
 import logging
+from abc import ABC, abstractmethod
 from typing import Any
 
 from lightning import LightningModule
@@ -8,20 +9,33 @@ from lightning.pytorch.utilities import CombinedLoader
 
 from metrics.exact import ExactMetric
 
+STAGES = ("val", "test")
+
 log = logging.getLogger(__name__)
 
 
-class ExactEvaluation(LightningModule):
-    """A task that tells every `metrics.exact.ExactMetric` of it, before an evaluation, how many samples to expect.
+class ExactEvaluation(LightningModule, ABC):
+    """A task whose validation and test are one evaluation, of which its metrics know how many samples to expect.
 
-    The number is the length of the loader's data set; a data set whose samples are several clips says in ``num_clips``
-    how many values ``index`` takes. An evaluation that does not run through all batches (``trainer.limit_val_batches``,
-    ``fast_dev_run``, the sanity check) is one of a part: its metrics allow for missing samples, and that is logged.
+    Every `metrics.exact.ExactMetric` of the task is told that number: the length of the loader's data set; a data set
+    whose samples are several clips says in ``num_clips`` how many values ``index`` takes. An evaluation that does not
+    run through all batches (``trainer.limit_val_batches``, ``fast_dev_run``, the sanity check) is one of a part: its
+    metrics allow for missing samples, and that is logged.
 
     Metrics belong to evaluations; one that was fed while training would be emptied by the first validation.
     """
 
     _said_part = False
+
+    @abstractmethod
+    def evaluate(self, stage: str, batch: dict) -> None:
+        """Feed the metrics of ``stage``, one of `STAGES`, with a batch, and log them."""
+
+    def validation_step(self, batch: dict, batch_idx: int) -> None:
+        self.evaluate("val", batch)
+
+    def test_step(self, batch: dict, batch_idx: int) -> None:
+        self.evaluate("test", batch)
 
     def on_validation_epoch_start(self) -> None:
         self._expect()

@@ -20,13 +20,12 @@ from models.reconstruction import (
     token_errors,
 )
 from models.region_prior import Regions
-from tasks.evaluation import ExactEvaluation
+from tasks.evaluation import STAGES, ExactEvaluation
 from tasks.noise import sample_noise
 from tasks.optimization import optimizer_and_schedule
 from tasks.panels import reconstruction_panels
 
 EVALUATION_EPOCH = 0  # masks of evaluation do not change from epoch to epoch
-STAGES = ("val", "test")
 
 
 class Reconstruction(NamedTuple):
@@ -106,11 +105,17 @@ class MaskedPretraining(ExactEvaluation):
         self.log("train/loss", loss, prog_bar=True, batch_size=size)
         return loss
 
-    def validation_step(self, batch: dict, batch_idx: int) -> None:
-        self._evaluate("val", batch)
-
-    def test_step(self, batch: dict, batch_idx: int) -> None:
-        self._evaluate("test", batch)
+    def evaluate(self, stage: str, batch: dict) -> None:
+        output, target, errors, counted = self._reconstruct(batch, EVALUATION_EPOCH)
+        zeros = token_errors(torch.zeros_like(target), target)
+        weighted = {"loss": (errors, counted), "loss_zeros": (zeros, counted)}
+        if "prior" in output:
+            weighted["roi_visible_fraction"] = (~output["hidden"], output["prior"])
+            weighted["roi_masked_fraction"] = (output["hidden"], output["prior"])
+        for name, (values, weights) in weighted.items():
+            metric = self.means[f"{stage}_{name}"]
+            metric.update(batch["index"], values, weights)
+            self.log(f"{stage}/{name}", metric, on_epoch=True, prog_bar=name == "loss", batch_size=len(batch["video"]))
 
     def predict_step(self, batch: dict, batch_idx: int) -> dict:
         """Encode whole clips: ``name`` list[str], ``frames`` (B, T) and ``features`` (B, D), the mean over tokens."""
@@ -148,18 +153,6 @@ class MaskedPretraining(ExactEvaluation):
             flat = flat_cubes(pixels, tubelet, self.hparams.flat_threshold)
             counted = counted & ~flat.gather(1, output["index"])
         return Reconstruction(output, target, token_errors(output["prediction"], target), counted)
-
-    def _evaluate(self, stage: str, batch: dict) -> None:
-        output, target, errors, counted = self._reconstruct(batch, EVALUATION_EPOCH)
-        zeros = token_errors(torch.zeros_like(target), target)
-        weighted = {"loss": (errors, counted), "loss_zeros": (zeros, counted)}
-        if "prior" in output:
-            weighted["roi_visible_fraction"] = (~output["hidden"], output["prior"])
-            weighted["roi_masked_fraction"] = (output["hidden"], output["prior"])
-        for name, (values, weights) in weighted.items():
-            metric = self.means[f"{stage}_{name}"]
-            metric.update(batch["index"], values, weights)
-            self.log(f"{stage}/{name}", metric, on_epoch=True, prog_bar=name == "loss", batch_size=len(batch["video"]))
 
     def _noise(self, batch: dict, epoch: int) -> Tensor:
         noise = sample_noise(batch["index"].tolist(), self.model.noise_size, self.hparams.seed, epoch)

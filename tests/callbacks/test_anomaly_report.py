@@ -68,12 +68,6 @@ class Critic(ExactEvaluation):
     def training_step(self, batch: dict, batch_idx: int) -> Tensor:
         return self.weight * batch["scores"].mean()
 
-    def validation_step(self, batch: dict, batch_idx: int) -> None:
-        self._see("val", batch)
-
-    def test_step(self, batch: dict, batch_idx: int) -> None:
-        self._see("test", batch)
-
     def on_validation_epoch_end(self) -> None:
         self._log("val")
 
@@ -84,7 +78,7 @@ class Critic(ExactEvaluation):
         found = self.frame_anomaly[stage].compute()
         self.log_dict({f"{stage}/{name}": found[name] for name in ("auc", "false_alarm") if name in found})
 
-    def _see(self, stage: str, batch: dict) -> None:
+    def evaluate(self, stage: str, batch: dict) -> None:
         counts = torch.tensor([len(batch["scores"])])
         self.frame_anomaly[stage].update(batch["index"], counts, batch["scores"], batch["labels"], torch.tensor([1]))
 
