@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from datamodules.feature_files import FeatureFile, FeatureFileError
+from datamodules.frame_indices import window_starts
 
 
 class FeatureLengthError(FeatureFileError):
@@ -27,8 +28,8 @@ class Windowing:
 
     def counts(self, frames: int) -> tuple[int, int]:
         """Number of windows without the incomplete last one, and with it."""
-        behind = frames - self.clip_len  # frames behind the first window
-        return max(behind // self.stride + 1, 0), max(-(-behind // self.stride), 0) + 1
+        drop, pad = (len(window_starts(frames, self.clip_len, self.stride, tail)) for tail in ("drop", "pad"))
+        return drop, pad
 
 
 def window_spans(file: FeatureFile, frames: int | None, windowing: Windowing) -> np.ndarray:
