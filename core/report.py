@@ -1,6 +1,7 @@
 """What a run shows of itself: its config, its model, and where to go from here."""
 
 import copy
+import logging
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
@@ -26,6 +27,8 @@ _NOT_REPEATED = ("mode", "ckpt_path", "run_id", "trainer.max_epochs", "hydra.run
 _MAKING = ("fit", "predict")  # modes that leave something behind which a next command works on
 _PICTURES_SHOWN = 3
 _TITLE_WIDTH = 12  # the longest title, and two blanks
+
+log = logging.getLogger(__name__)
 
 
 def console() -> Console:
@@ -54,12 +57,12 @@ def _grow(tree: Tree, node: Mapping[str, Any]) -> None:
             tree.add(Text.assemble((f"{key}: ", "dim"), text))
 
 
-def show_model(model: nn.Module, flops: float | str, screen: Console) -> None:
-    """Print parameters per submodule and the cost of a clip.
+def show_model(model: nn.Module, flops: float | None, screen: Console) -> None:
+    """Print parameters per submodule and, where it is known, the cost of a clip.
 
     Args:
         model: The network.
-        flops: FLOPs of one forward pass on one clip, or why they are not known.
+        flops: FLOPs of one forward pass on one clip.
         screen: Where to print.
     """
     table = Table(title=type(model).__name__, title_justify="left", title_style="bold", box=None, pad_edge=False)
@@ -73,9 +76,8 @@ def show_model(model: nn.Module, flops: float | str, screen: Console) -> None:
     table.add_section()
     table.add_row("total", "", *_counts(list(model.parameters())), style="bold")
     screen.print(table)
-    if not isinstance(flops, str):
-        flops = f"{flops / 1e9:.3g} GFLOPs per clip (forward; a multiply-add is two)"
-    screen.print(Text(flops))
+    if flops is not None:
+        screen.print(Text(f"{flops / 1e9:.3g} GFLOPs per clip (forward; a multiply-add is two)"))
 
 
 def _counts(parameters: list[nn.Parameter]) -> tuple[str, str]:
@@ -85,18 +87,19 @@ def _counts(parameters: list[nn.Parameter]) -> tuple[str, str]:
     return f"{total:,}", f"{trained:,}"
 
 
-def forward_flops(model: nn.Module) -> float | str:
+def forward_flops(model: nn.Module) -> float | None:
     """Count the FLOPs of one forward pass on one clip, without computing it.
 
     The model runs on the meta device, on a clip of the size in its attributes ``num_frames`` and ``image_size``
     (pixels: an int, or height and width); ``in_channels`` is 3 unless it says otherwise.
 
     Returns:
-        The count, a multiply-add being two FLOPs; or a sentence that says why there is none.
+        The count, a multiply-add being two FLOPs. None for a model without these attributes, whose input is no clip of
+        a known size, such as a detector on features; and, with a word in the log, for one that cannot run there.
     """
     frames, size = getattr(model, "num_frames", None), getattr(model, "image_size", None)
     if frames is None or size is None:
-        return f"GFLOPs per clip unknown: {type(model).__name__} has no num_frames and image_size"
+        return None
     height, width = (size, size) if isinstance(size, int) else size
     clip = torch.empty(1, getattr(model, "in_channels", 3), frames, height, width, device="meta")
     with FlopCounterMode(display=False) as counter, torch.no_grad(), torch.random.fork_rng(devices=[]):
@@ -104,7 +107,9 @@ def forward_flops(model: nn.Module) -> float | str:
             _on_meta(model).eval()(clip)
         except (RuntimeError, NotImplementedError, TypeError, ValueError) as error:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            return f"GFLOPs per clip unknown: {type(model).__name__} does not run on the meta device ({reason[:120]})"
+            name = type(model).__name__
+            log.info("GFLOPs per clip unknown: %s does not run on the meta device (%s)", name, reason[:120])
+            return None
     return float(counter.get_total_flops())
 
 

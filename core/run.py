@@ -189,10 +189,10 @@ def videos_per_step(optim: dict[str, Any], datamodule: LightningDataModule, trai
     return batch_size * trainer.num_devices * trainer.num_nodes * trainer.accumulate_grad_batches
 
 
-def give_flops(trainer: Trainer, flops: float | str) -> None:
+def give_flops(trainer: Trainer, flops: float | None) -> None:
     """Tell the callbacks that ask for it (``forward_flops`` is None) the cost of a clip."""
     for callback in trainer.callbacks:
-        if not isinstance(flops, str) and getattr(callback, "forward_flops", flops) is None:
+        if flops is not None and getattr(callback, "forward_flops", flops) is None:
             callback.forward_flops = flops
 
 

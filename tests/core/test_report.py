@@ -1,6 +1,7 @@
 """What a run prints of itself."""
 
 import io
+import logging
 import re
 from pathlib import Path
 
@@ -10,6 +11,8 @@ from rich.console import Console
 from torch import nn
 
 from core import report
+from models.mil import MIL
+from models.rtfm import RTFM
 from tests.toy_project import add_toys
 
 add_toys()
@@ -35,11 +38,23 @@ def test_flops_are_those_of_the_layers() -> None:
     assert all(parameter.device.type == "cpu" for parameter in model.parameters())
 
 
-def test_a_model_that_cannot_be_counted_says_why() -> None:
-    from models.toy_network import Classifier, DeepAutoencoder
+def test_a_model_of_clips_that_cannot_be_counted_says_why(caplog: pytest.LogCaptureFixture) -> None:
+    from models.toy_network import DeepAutoencoder
 
-    assert "no num_frames" in report.forward_flops(Classifier())
-    assert "meta device" in report.forward_flops(DeepAutoencoder())
+    with caplog.at_level(logging.INFO, "core.report"):
+        assert report.forward_flops(DeepAutoencoder()) is None
+    assert "GFLOPs per clip unknown: DeepAutoencoder does not run on the meta device" in caplog.text
+
+
+@pytest.mark.parametrize("detector", [MIL, RTFM])
+def test_nothing_is_said_of_clips_where_the_input_is_none(
+    detector: type[nn.Module], screen: Console, caplog: pytest.LogCaptureFixture
+) -> None:
+    model = detector(dim=8)
+    with caplog.at_level(logging.INFO, "core.report"):
+        report.show_model(model, report.forward_flops(model), screen)
+    assert "total" in text(screen)
+    assert "GFLOPs" not in text(screen) + caplog.text
 
 
 def test_the_model_table_counts_shared_and_frozen_parameters_once(screen: Console) -> None:
