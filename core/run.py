@@ -22,6 +22,7 @@ from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
 from core import report
+from core.accelerator import check_accelerator
 from core.build import build, find
 from core.check_data import check_data
 from core.checkpoint.plugin import CheckpointFiles, ConfigInCheckpoint, probe_folders
@@ -125,6 +126,7 @@ def _is_news(record: logging.LogRecord) -> bool:
 
 def make_trainer(config: dict[str, Any]) -> Trainer:
     """Build callbacks, loggers and the trainer; leave out what the trainer's switches exclude."""
+    check_accelerator(config["trainer"].get("accelerator", "auto"))
     callbacks = [build(node, f"callbacks.{name}") for name, node in (config.get("callbacks") or {}).items()]
     loggers = [build(node, f"logger.{name}") for name, node in (config.get("logger") or {}).items()]
     if loggers and not any(isinstance(logger, MetricsFile) for logger in loggers):
