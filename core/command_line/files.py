@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from core.command_line.signature import class_literal
@@ -28,13 +29,17 @@ def check_can_be_made(key: str, folder: str) -> None:
     """Refuse a folder that cannot be made, before the first run is lost to it.
 
     Raises:
-        ConfigError: When a file stands in its way, or its nearest existing parent cannot be written to.
+        ConfigError: When something else stands in its way, or nothing can be made in its nearest existing parent.
     """
-    nearest_there = next(path for path in (Path(folder).absolute(), *Path(folder).absolute().parents) if path.exists())
-    if not nearest_there.is_dir():
-        raise wrong(key, folder, f"{nearest_there.name} is a file; expected a folder that can be written to")
-    if not os.access(nearest_there, os.W_OK):
-        raise wrong(key, folder, f"{nearest_there} cannot be written to; give another folder as {key}=FOLDER")
+    path = Path(folder).absolute()
+    there = next(place for place in (path, *path.parents) if os.path.lexists(place))
+    if not there.is_dir():
+        raise wrong(key, folder, f"{there.name} is no folder; expected one that can be written to")
+    try:  # what access rights say does not hold for every user and every file system
+        TemporaryDirectory(prefix=".vidzoo-", dir=there).cleanup()
+    except OSError as error:
+        problem = f"{there} cannot be written to ({error.strerror}); give another folder as {key}=FOLDER"
+        raise wrong(key, folder, problem) from error
 
 
 def check_paths(key: str, values: Mapping[str, Any], target: str) -> None:

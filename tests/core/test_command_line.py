@@ -71,7 +71,7 @@ WRONG = {
     "task=toy trainer.limit_val_batches=1.5": ("trainer.limit_val_batches=1.5", "expected", "<= 1", ""),
     "task=toy trainer.max_time=2h": ("trainer.max_time=2h", "expected", "DD:HH:MM:SS", ""),
     "task=toy callbacks.last.interval_s=-1": ("callbacks.last.interval_s=-1", "expected", "interval_s >= 0", ""),
-    "task=toy paths.logs=train.py/logs": ("paths.logs=train.py/logs", "train.py is a file", "", ""),
+    "task=toy paths.logs=train.py/logs": ("paths.logs=train.py/logs", "train.py is no folder", "", ""),
     "task=toy seed=-1": ("seed=-1", "expected", "from 0 to", ""),
     "task=toy compile=ture": ("compile=ture", "expected", "true or false", "'true'"),
     "task=toy model.activation=rely": ("model.activation=rely", "one of", "relu, gelu", "'relu'"),

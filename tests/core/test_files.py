@@ -45,8 +45,17 @@ def test_a_file_is_no_folder(tmp_path: Path) -> None:
 def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     check_can_be_made("paths.logs", str(tmp_path / "new" / "logs"))
-    with pytest.raises(ConfigError, match=r"paths.logs=.*/file/logs: file is a file; expected a folder"):
-        check_can_be_made("paths.logs", str(tmp_path / "file" / "logs"))
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+    (tmp_path / "link").symlink_to("nowhere")
+    for obstacle in ("file", "link"):
+        with pytest.raises(ConfigError, match=rf"paths.logs=.*/{obstacle}/logs: {obstacle} is no folder; expected one"):
+            check_can_be_made("paths.logs", str(tmp_path / obstacle / "logs"))
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="no folder in which nobody can make another one")
+def test_a_folder_that_not_even_root_can_make_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"paths.logs=/proc/logs: /proc cannot be written to \(.+\); give another"):
+        check_can_be_made("paths.logs", "/proc/logs")
 
 
 @pytest.mark.skipif(os.geteuid() == 0 if hasattr(os, "geteuid") else True, reason="nothing is forbidden to root")
