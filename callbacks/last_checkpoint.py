@@ -35,7 +35,9 @@ class LastCheckpoint(Checkpoint):
     ) -> None:
         if trainer.is_last_batch:
             return  # the end of the epoch is near
-        if trainer.should_stop or trainer.global_step == trainer.max_steps or self._is_due(trainer, batch_idx):
+        # An early stop that min_epochs or min_steps puts off is none yet.
+        stops = trainer.should_stop and trainer.fit_loop.epoch_loop.done
+        if stops or trainer.global_step == trainer.max_steps or self._is_due(trainer, batch_idx):
             self.save_now(trainer)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
