@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Sampler
+from torch.utils.data import DataLoader, Sampler, SequentialSampler
 
 from datamodules.killable import FOR_OTHERS
 
@@ -62,10 +62,11 @@ class ShardedShuffle(Sampler[Visit]):
         return iter([(self.epoch, index) for index in mine])
 
 
-class Shard(Sampler[Visit]):
+class Shard(SequentialSampler):
     """Visit each rank's share of the data in order, every sample exactly once over all ranks, none twice.
 
-    Unlike torch's distributed sampler it does not fill up: with 7 samples, two ranks get 4 and 3.
+    Unlike torch's distributed sampler it does not fill up: with 7 samples, two ranks get 4 and 3. It is a sequential
+    one, which Lightning leaves in its place when ``overfit_batches`` takes all order out of the samples.
 
     Args:
         length: Number of samples of the data set.
@@ -74,6 +75,7 @@ class Shard(Sampler[Visit]):
     """
 
     def __init__(self, length: int, rank: int = 0, world_size: int = 1) -> None:
+        super().__init__(range(length))
         self.indices = range(rank, length, world_size)
 
     def __len__(self) -> int:

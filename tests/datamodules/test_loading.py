@@ -243,6 +243,20 @@ def test_overfitting_repeats_the_same_samples(tmp_path: Path) -> None:
     assert task.seen == [[0, 1], [2, 3]] * 3
 
 
+@pytest.mark.parametrize("rank", [0, 1])
+def test_overfitting_evaluates_on_a_process_only_its_share(tmp_path: Path, rank: int) -> None:
+    class Evaluated(Loaders):
+        def validation_step(self, batch: Tensor, batch_idx: int) -> None:
+            self.visits = [*getattr(self, "visits", []), *batch[:, 1].tolist()]
+
+        def val_dataloader(self) -> DataLoader:
+            return DataLoader(dataset=Visits(), batch_size=2, sampler=Shard(LENGTH, rank, 2))
+
+    task = Evaluated(0)
+    trainer(tmp_path, max_epochs=1, overfit_batches=2, num_sanity_val_steps=0).fit(task)
+    assert task.visits == [rank, rank + 2, rank + 4, rank + 6]
+
+
 def test_prediction_can_rebuild_the_loader(tmp_path: Path) -> None:
     evaluation = DataLoader(dataset=Visits(), batch_size=5, sampler=Shard(LENGTH))
     batches = trainer(tmp_path).predict(Recorder(), evaluation)
