@@ -1,4 +1,4 @@
-"""The default logger: ``metrics.csv`` in the run folder, continued when the run is."""
+"""The default logger: a CSV file in the run folder, continued when the run is."""
 
 import csv
 import io
@@ -25,13 +25,18 @@ class MetricsFile(Logger):
     Rows are appended once their step is over. When a metric appears that has no column yet, the file is written anew
     beside the old one and replaces it, so that readers always see a whole table.
 
+    The file is ``metrics.csv``; a job that does not train writes ``metrics_<mode>.csv`` beside that of a training.
+
     Args:
         folder: Run folder.
+        mode: What the job does.
     """
 
-    def __init__(self, folder: str) -> None:
+    def __init__(self, folder: str, mode: str = "fit") -> None:
         super().__init__()
         self.path = Path(folder, "metrics.csv")
+        if mode != "fit" and self.path.exists():
+            self.path = self.path.with_name(f"metrics_{mode}.csv")
         self._rows: list[dict[str, Any]] = []
         self._columns: list[str] | None = None
 

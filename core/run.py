@@ -130,7 +130,7 @@ def make_trainer(config: dict[str, Any]) -> Trainer:
     callbacks = [build(node, f"callbacks.{name}") for name, node in (config.get("callbacks") or {}).items()]
     loggers = [build(node, f"logger.{name}") for name, node in (config.get("logger") or {}).items()]
     if loggers and not any(isinstance(logger, MetricsFile) for logger in loggers):
-        loggers.insert(0, MetricsFile(config["paths"]["run"]))
+        loggers.insert(0, MetricsFile(config["paths"]["run"], config["mode"]))
     switches = {Checkpoint: "enable_checkpointing", ProgressBar: "enable_progress_bar"}
     off = tuple(kind for kind, switch in switches.items() if config["trainer"].get(switch) is False)
     if not loggers:

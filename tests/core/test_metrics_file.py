@@ -8,8 +8,8 @@ import torch
 from core.metrics_file import MetricsFile
 
 
-def rows(folder: Path) -> list[dict[str, str]]:
-    with (folder / "metrics.csv").open(newline="") as file:
+def rows(folder: Path, name: str = "metrics.csv") -> list[dict[str, str]]:
+    with (folder / name).open(newline="") as file:
         return list(csv.DictReader(file))
 
 
@@ -48,3 +48,12 @@ def test_a_value_logged_twice_in_a_step_is_not_lost(tmp_path: Path) -> None:
     logger.log_metrics({"test/loss": 2.0}, step=0)
     logger.finalize("success")
     assert [row["test/loss"] for row in rows(tmp_path)] == ["1.0", "2.0"]
+
+
+def test_an_evaluation_in_the_folder_of_a_training_has_a_file_of_its_own(tmp_path: Path) -> None:
+    for value, mode in ((1.0, "fit"), (2.0, "validate"), (3.0, "validate"), (4.0, "test")):
+        logger = MetricsFile(str(tmp_path), mode)
+        logger.log_metrics({"loss": value}, step=0)
+        logger.finalize("success")
+    names = ("metrics.csv", "metrics_validate.csv", "metrics_test.csv")
+    assert [[row["loss"] for row in rows(tmp_path, name)] for name in names] == [["1.0"], ["2.0", "3.0"], ["4.0"]]

@@ -75,6 +75,15 @@ def test_the_other_modes_use_a_checkpoint_and_return_nothing(tmp_path: Path, mod
         assert measured == pytest.approx(float(columns(tmp_path / "fit")["val/loss"][0]), rel=1e-5)
 
 
+@pytest.mark.parametrize("logger", ["csv", "tensorboard"])
+def test_an_evaluation_in_the_folder_of_a_training_leaves_its_metrics_as_they_are(tmp_path: Path, logger: str) -> None:
+    run(toy_config(tmp_path, f"logger={logger}", "trainer.max_epochs=1"))
+    trained = (tmp_path / "metrics.csv").read_bytes()
+    run(toy_config(tmp_path, f"logger={logger}", "mode=validate", "ckpt_path=best"))
+    assert (tmp_path / "metrics.csv").read_bytes() == trained
+    assert "val/loss" in (tmp_path / "metrics_validate.csv").read_text()
+
+
 def test_a_training_can_end_with_a_test_of_its_best_checkpoint(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     worse = ("trainer.max_epochs=3", "monitor.mode=max")  # the loss falls, so the first is the best
     run(toy_config(tmp_path, *worse, "test_after_fit=true"))
