@@ -32,6 +32,7 @@ from core.errors import primary_process, wrong
 from core.idle import idle_options
 from core.metrics_file import MetricsFile
 from core.optim import scale_to_batch
+from core.outcome import best_of
 from core.precision import keep_exact
 from core.prepare_data import prepare_data
 from core.processes.one_config import OneConfig
@@ -57,6 +58,9 @@ def run(cfg: DictConfig) -> float | None:
     Returns:
         The best value of the monitored metric after ``fit``, which a sweeper compares; None for other modes and where
         nothing was monitored.
+
+    Raises:
+        DivergedError: When no value of the monitored metric was finite.
     """
     request.check()  # a signal at the end of one job of a sweep: the next one does not begin
     config, typed, started = OmegaConf.to_container(cfg, resolve=True), typed_overrides(), time.time()
@@ -234,12 +238,3 @@ def test_best(
     start(trainer, task, datamodule, "test", best)
     value = trainer.callback_metrics.get(report.in_test((config.get("monitor") or {}).get("metric", "")))
     return None if value is None else float(value)
-
-
-def best_of(trainer: Trainer, config: dict[str, Any]) -> tuple[float | None, Path | None]:
-    """Best value of the monitored metric and its file; without checkpoints the last value and no file."""
-    for kept in trainer.checkpoint_callbacks:
-        if isinstance(kept, ModelCheckpoint) and kept.best_model_score is not None:
-            return float(kept.best_model_score), Path(kept.best_model_path) if kept.best_model_path else None
-    value = trainer.callback_metrics.get((config.get("monitor") or {}).get("metric"))
-    return None if value is None else float(value), None

@@ -12,6 +12,7 @@ import torch
 
 from core.checkpoint import read_checkpoint
 from core.errors import ConfigError
+from core.outcome import DivergedError
 from core.run import run
 from tests.toy_project import add_toys, toy_config
 
@@ -164,6 +165,14 @@ def test_what_has_no_effect_is_said(tmp_path: Path, caplog: pytest.LogCaptureFix
 def test_a_monitored_metric_that_is_not_logged_is_answered_with_those_that_are(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"monitor.metric=val/los: no such metric is logged; did you mean 'val/loss'"):
         run(toy_config(tmp_path, "trainer.max_epochs=1", "monitor.metric=val/los"))
+
+
+@pytest.mark.parametrize("switch", ["trainer.max_epochs=1", "+trainer.enable_checkpointing=false"])
+def test_a_training_without_one_finite_monitored_value_fails(tmp_path: Path, switch: str) -> None:
+    diverging = ("trainer.max_epochs=1", "optim.lr=1e30", "nonfinite=skip", "test_after_fit=true", switch)
+    with pytest.raises(DivergedError, match=r"^monitor.metric=val/loss: .* best is (inf|nan); lower optim.lr"):
+        run(toy_config(tmp_path, *diverging))
+    assert "test/loss" not in columns(tmp_path)
 
 
 def test_a_value_that_the_optimizer_refuses_is_answered_before_the_data_is_touched(tmp_path: Path) -> None:
