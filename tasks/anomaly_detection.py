@@ -46,7 +46,7 @@ class AnomalyDetection(ExactEvaluation):
         ValueError: When ``smoothing`` is not an odd number.
     """
 
-    needs = ("features", "mask", "label", "index", "spans", "num_frames", "frame_label", "scene")
+    needs = ("features", "mask", "label", "name", "index", "spans", "num_frames", "frame_label", "scene")
 
     def __init__(
         self,
@@ -78,14 +78,14 @@ class AnomalyDetection(ExactEvaluation):
         loss = self.mean_loss[stage]
         loss.update(batch["index"], *self.model.errors(output, batch["label"], mask))
         self.log(f"{stage}/loss", loss, on_epoch=True, batch_size=len(mask))
-        scores, labels = [], []
-        for video, frames in enumerate(num_frames):
-            rows = output["logits"][video, mask[video]].sigmoid()
-            smooth = centred_mean(rows, self.hparams.smoothing)
-            scores.append(frame_scores(smooth, frames, batch["spans"][video, mask[video]]))
-            labels.append(batch["frame_label"][video, :frames])
-        counts, scene = batch["num_frames"], batch["scene"]
-        self.frame_anomaly[stage].update(batch["index"], counts, torch.cat(scores), torch.cat(labels), scene)
+        scores = torch.cat(self._frame_scores(output, batch))
+        labels = torch.cat([label[:frames] for label, frames in zip(batch["frame_label"], num_frames, strict=True)])
+        self.frame_anomaly[stage].update(batch["index"], batch["num_frames"], scores, labels, batch["scene"])
+
+    def predict_step(self, batch: dict, batch_idx: int) -> dict[str, Tensor]:
+        """Score the frames of videos: float64 (N,) by the name of each."""
+        output = self.model(batch["features"], batch["mask"])
+        return dict(zip(batch["name"], self._frame_scores(output, batch), strict=True))
 
     def on_validation_epoch_end(self) -> None:
         self._log_frame_anomaly("val")
@@ -95,6 +95,14 @@ class AnomalyDetection(ExactEvaluation):
 
     def configure_optimizers(self) -> Optimizer | dict:
         return optimizer_and_schedule(self)
+
+    def _frame_scores(self, output: dict[str, Tensor], batch: dict) -> list[Tensor]:
+        scores = []
+        for video, frames in enumerate(batch["num_frames"].tolist()):
+            there = batch["mask"][video]
+            rows = centred_mean(output["logits"][video, there].sigmoid(), self.hparams.smoothing)
+            scores.append(frame_scores(rows, frames, batch["spans"][video, there]))
+        return scores
 
     def _log_frame_anomaly(self, stage: str) -> None:
         found = self.frame_anomaly[stage].compute()

@@ -109,6 +109,17 @@ def test_every_frame_has_the_score_of_its_row_and_every_number_its_name(
         assert torch.equal(score, scores[index]) and torch.equal(label, labels[index])
 
 
+@pytest.mark.parametrize("smoothing", [1, 3])
+def test_a_prediction_is_the_scores_of_the_test_by_the_names_of_the_videos(smoothing: int, tmp_path: Path) -> None:
+    samples, task = videos(7), AnomalyDetection(FirstChannel(), smoothing=smoothing)
+    evaluate(task, tmp_path, loader(samples), "test")
+    batches = make_trainer(tmp_path).predict(task, loader(samples))
+    predicted = {name: scores for batch in batches for name, scores in batch.items()}
+    assert list(predicted) == [sample["name"] for sample in samples]
+    for (score, _), found in zip(task.frame_anomaly["test"].curves.values(), predicted.values(), strict=True):
+        assert torch.equal(score, found)
+
+
 def test_the_loss_of_an_evaluation_is_the_mean_error_of_what_counts(tmp_path: Path) -> None:
     samples = videos(5)
     errors = [row_errors(one["features"][:, :, 0], torch.tensor([one["label"]])).flatten() for one in samples]
