@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from core.safe_pickle import arrays as allowed
+from core.safe_pickle import machine as machines
 from datamodules import safe_pickle
 from datamodules.errors import LabelFileError
 from datamodules.safe_pickle import UnsafePickleError, load
-from datamodules.safe_pickle import arrays as allowed
-from datamodules.safe_pickle import machine as machines
 
 PROTOCOLS = range(pickle.HIGHEST_PROTOCOL + 1)
 DTYPES = ("u1", "i1", "<i2", ">i4", "i8", "?", "f2", "<f4", ">f8", "u8")

@@ -1,17 +1,11 @@
-"""Reads label files that were pickled without unpickling them: nothing that a file names is imported or called.
-
-A pickle is a program for a small machine, and unpickling runs it. Here a machine of our own runs it (``machine.py``),
-which knows containers, texts and numbers, and the few names with which every generation of numpy writes its arrays;
-what they stand for it makes by itself (``arrays.py``). Any other name or instruction is refused.
-"""
+"""Reads label files that were pickled without unpickling them (``core/safe_pickle``)."""
 
 import shlex
 from pathlib import Path
 from typing import Any
 
+from core.safe_pickle import BrokenError, RefusedError, loads
 from datamodules.errors import LabelFileError
-from datamodules.safe_pickle.arrays import RefusedError
-from datamodules.safe_pickle.machine import Machine
 
 MAX_BYTES = 2**28  # frame labels of ShanghaiTech take 0.3 to 20 MB
 
@@ -37,10 +31,10 @@ def load(path: str | Path) -> Any:
     if (size := path.stat().st_size) > MAX_BYTES:
         raise LabelFileError(path, f"has {size} bytes, expected at most {MAX_BYTES} for labels")
     try:
-        return Machine(path.read_bytes()).run()
+        return loads(path.read_bytes())
     except RefusedError as refused:
         raise UnsafePickleError(path, f"{refused}; nothing of it was run. {advice(path)}") from None
-    except (ValueError, TypeError, LookupError, AttributeError) as error:
+    except BrokenError as error:
         raise LabelFileError(path, f"is no pickle, or not all of one ({error})") from error
 
 

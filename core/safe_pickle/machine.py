@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from datamodules.safe_pickle.arrays import GLOBALS, ElementType, Global, RefusedError, fill_array, key
+from core.safe_pickle.arrays import GLOBALS, ElementType, Global, RefusedError, fill_array, key
 
 MAX_INSTRUCTIONS = 3 * 10**7  # enough for lists of 10^7 numbers, which are one or two each
 CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
