@@ -9,6 +9,7 @@ from einops import rearrange
 from torch import Tensor
 
 MAX_PERIOD = 10_000.0  # base of the wavelengths; Vaswani et al. (2017), section 3.5
+NORMALISED_EPS = 1e-6  # added to the side of a plane; facebookresearch/detr
 
 
 def sinusoid_table(num_positions: int, dim: int) -> Tensor:
@@ -84,3 +85,30 @@ def interpolate_positions(
         lines = F.interpolate(lines, size=target_time, mode="linear", align_corners=False)
         table = rearrange(lines, "n d t -> 1 (t n) d")
     return table
+
+
+def plane_table(cells: Tensor, grid: tuple[int, int], dim: int) -> Tensor:
+    """Make the sinusoidal tables of planes of different sizes, each spread over its own rows and columns.
+
+    Carion et al., "End-to-end object detection with transformers" (2020), section 3.2, normalised: the first half of
+    the channels has sines and cosines of ``2 pi y / rows``, the second of ``2 pi x / columns``, both counted from 1.
+
+    Args:
+        cells: (B, 2) int64, rows and columns of each plane; what lies beyond them is filled with anything.
+        grid: ``(h, w)`` that the planes are filled up to.
+        dim: Width D, a multiple of 4.
+
+    Returns:
+        (B, h * w, D) float32, row by row.
+    """
+    half = dim // 2
+    channel = torch.arange(half, device=cells.device)
+    frequency = MAX_PERIOD ** (-2.0 * (channel // 2) / half)
+    sides = []
+    for axis, length in enumerate(grid):
+        place = torch.arange(1, length + 1, device=cells.device) / (cells[:, axis, None] + NORMALISED_EPS) * 2 * math.pi
+        angle = place.unsqueeze(2) * frequency  # (B, length, half)
+        sides.append(torch.where(channel % 2 == 0, angle.sin(), angle.cos()))
+    vertical, horizontal = (side.unsqueeze(3 - axis) for axis, side in enumerate(sides, start=1))
+    table = torch.cat(torch.broadcast_tensors(vertical, horizontal), -1)
+    return table.flatten(1, 2)
