@@ -2,6 +2,7 @@
 
 import logging
 import math
+from collections.abc import Sequence
 from typing import Annotated
 
 from torch.optim import Optimizer
@@ -95,15 +96,8 @@ def warmup_cosine(
     Raises:
         ConfigError: For a training without a known end, a peak of 0, and as in ``warmup_cosine_values``.
     """
-    peak = float(optimizer.defaults["lr"])
-    if peak <= 0:
-        raise ConfigError(f"optim.lr={peak:g}: a warm-up and cosine schedule needs a positive learning rate")
-    if not math.isfinite(total_steps) or total_steps < 1:
-        raise ConfigError(
-            f"a cosine schedule needs to know where the training ends, found {total_steps} steps: "
-            "set trainer.max_epochs or trainer.max_steps, or scheduler=none"
-        )
-    table_steps = max(int(total_steps), warmup_length(steps_per_epoch, warmup_epochs, warmup_steps))
+    peak, total_steps = _peak_and_length(optimizer, total_steps)
+    table_steps = max(total_steps, warmup_length(steps_per_epoch, warmup_epochs, warmup_steps))
     if table_steps > total_steps:
         log.warning(
             "scheduler: the warm-up takes %d steps and the training ends after %d, so optim.lr=%g is not reached",
@@ -120,6 +114,103 @@ def warmup_cosine(
         warmup_steps=warmup_steps,
         start=start_lr,
     )
+    return _following(optimizer, values, peak)
+
+
+def _peak_and_length(optimizer: Optimizer, total_steps: float) -> tuple[float, int]:
+    """The peak of the learning rate and the steps of the training, which must both be known."""
+    peak = float(optimizer.defaults["lr"])
+    if peak <= 0:
+        raise ConfigError(f"optim.lr={peak:g}: a schedule with a warm-up needs a positive learning rate")
+    if not math.isfinite(total_steps) or total_steps < 1:
+        raise ConfigError(
+            f"a schedule needs to know where the training ends, found {total_steps} steps: "
+            "set trainer.max_epochs or trainer.max_steps, or scheduler=none"
+        )
+    return peak, int(total_steps)
+
+
+def _following(optimizer: Optimizer, values: Sequence[float], peak: float) -> LambdaLR:
+    """A schedule that follows a table made for ``peak``, and stays at its end."""
     # A plain function on purpose: torch would store the attributes of a callable object in the checkpoint and a
     # resumed run of another length would silently keep the old table.
     return LambdaLR(optimizer, lambda step: values[min(step, len(values) - 1)] / peak)
+
+
+def warmup_steps_decay_values(
+    peak: float,
+    total_steps: int,
+    *,
+    steps_per_epoch: int,
+    warmup_epochs: float,
+    start: float,
+    milestones: Sequence[float],
+    factor: float,
+) -> list[float]:
+    """Tabulate a linear warm-up followed by steps down, one value per step.
+
+    With W warm-up steps, value i < W is start + (peak - start) i / W, so that the peak comes right after the warm-up;
+    from each milestone on values are ``factor`` times as large. The table of Siyu-C/ACAR-Net and CKK-coder/FBI-Learning,
+    who call ``start`` base_lr and the peak warmup_lr.
+
+    Args:
+        peak: Value at the end of the warm-up.
+        total_steps: Optimisation steps of the whole training.
+        steps_per_epoch: Optimisation steps in one epoch; turns epochs into steps.
+        warmup_epochs: Length of the warm-up, rounded to a whole step; may be 0.
+        start: Value of the first step when there is a warm-up.
+        milestones: Epochs after which values drop, ascending and not within the warm-up; may be fractions.
+        factor: By which they drop.
+
+    Returns:
+        One value per step.
+
+    Raises:
+        ConfigError: For milestones out of order or within the warm-up.
+    """
+    if list(milestones) != sorted(milestones) or any(milestone < warmup_epochs for milestone in milestones):
+        raise ConfigError(
+            f"scheduler.milestones={list(milestones)}: expected epochs in ascending order, none before the end of the "
+            f"warm-up after {warmup_epochs:g}"
+        )
+    warmup = warmup_length(steps_per_epoch, warmup_epochs, 0)
+    drops = [round(milestone * steps_per_epoch) for milestone in milestones]
+    rise = [start + (peak - start) * step / warmup for step in range(min(warmup, total_steps))]
+    level = [peak * factor ** sum(drop <= step for drop in drops) for step in range(warmup, total_steps)]
+    return rise + level
+
+
+def warmup_steps_decay(
+    optimizer: Optimizer,
+    total_steps: int,
+    steps_per_epoch: int,
+    warmup_epochs: Annotated[float, "warmup_epochs >= 0"] = 1.0,
+    start_lr: Annotated[float, "start_lr >= 0"] = 0.0,
+    milestones: Sequence[float] = (),
+    factor: Annotated[float, "factor > 0"] = 0.1,
+) -> LambdaLR:
+    """Make a schedule that sets the learning rates before each step to the values of `warmup_steps_decay_values`.
+
+    Args:
+        optimizer: Its default ``lr`` is the peak; groups follow in proportion to the rate they start with.
+        total_steps: Optimisation steps of the whole training.
+        steps_per_epoch: Optimisation steps in one epoch.
+        warmup_epochs: Length of the warm-up in epochs.
+        start_lr: Learning rate of the first step, for a group that starts with the optimizer's ``lr``.
+        milestones: Epochs after which the learning rate drops.
+        factor: By which it drops.
+
+    Raises:
+        ConfigError: For a training without a known end, a peak of 0, and as in `warmup_steps_decay_values`.
+    """
+    peak, total_steps = _peak_and_length(optimizer, total_steps)
+    values = warmup_steps_decay_values(
+        peak,
+        total_steps,
+        steps_per_epoch=steps_per_epoch,
+        warmup_epochs=warmup_epochs,
+        start=start_lr,
+        milestones=milestones,
+        factor=factor,
+    )
+    return _following(optimizer, values, peak)
