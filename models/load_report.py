@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 Shape = tuple[int, ...]
-BLOCK = re.compile(r"\bblocks\.\d+\.")
-PART = re.compile(r"(\b(?:blocks|get_token_probs)\.).*$|(?<=\.)(?:weight|bias)$")
+BLOCK = re.compile(r"(\b(?:res_)?blocks\.|_res[1-4]\.|\blayer[1-4]\.|pathway[01]_res)\d+\.")
+PART = re.compile(r"(\b(?:blocks|get_token_probs)\.).*$|(?<=\.)(?:weight|bias)$|^.*(?=\.num_batches_tracked$)")
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def _table(rows: list[tuple]) -> list[str]:
     """Aligned lines; tensors that differ in the number of the block only share one, as do those of an excused part."""
     merged: dict[tuple, list[str]] = {}
     for state, name, theirs, ours, reason in rows:
-        family = PART.sub(r"\1*", name) if reason else BLOCK.sub("blocks.*.", name)
+        family = PART.sub(r"\1*", name) if reason else BLOCK.sub(r"\1*.", name)
         merged.setdefault((state, family, theirs, ours, reason), []).append(name)
     cells = [("", "tensor", "file", "model", "")] if rows else []
     for (state, family, theirs, ours, reason), names in merged.items():

@@ -109,8 +109,9 @@ class SlowFast(nn.Module):
             raise ValueError(f"slow_sampling: expected 'strided' or 'linspace', found {slow_sampling!r}")
         if activation_checkpointing and not frozen_norm:
             raise ValueError("activation_checkpointing: needs frozen_norm, other batch norms would count clips twice")
-        self.alpha, self.slow_sampling, self.frozen_norm = alpha, slow_sampling, frozen_norm
-        self.mean, self.std, self.channels_last = tuple(mean), tuple(std), channels_last
+        self.alpha, self.slow_sampling, self.last_dilation = alpha, slow_sampling, last_dilation
+        self.mean, self.std = tuple(mean), tuple(std)
+        self.frozen_norm, self.channels_last = frozen_norm, channels_last
 
         slow, fast = base_width, base_width // beta_inv
         self.slow_conv1, self.slow_bn1 = _stem(slow, slow_kernels[0]), nn.BatchNorm3d(slow)

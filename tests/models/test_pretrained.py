@@ -11,11 +11,12 @@ import torch
 from hydra import compose, initialize_config_dir
 from safetensors.torch import save_file
 
-from models.checkpoint_formats import CheckpointError, CheckpointNotFoundError, read_weights
+from models.checkpoint_formats import CheckpointError, CheckpointNotFoundError
 from models.focusmae import FocusMAE
 from models.load_report import LoadReport
 from models.positions import interpolate_positions
 from models.pretrained import load_pretrained
+from models.vit_checkpoints import read_weights
 from tests.models.published_layouts import (
     State,
     deepspeed_file,
