@@ -150,8 +150,8 @@ def warmup_steps_decay_values(
     """Tabulate a linear warm-up followed by steps down, one value per step.
 
     With W warm-up steps, value i < W is start + (peak - start) i / W, so that the peak comes right after the warm-up;
-    from each milestone on values are ``factor`` times as large. The table of Siyu-C/ACAR-Net and CKK-coder/FBI-Learning,
-    who call ``start`` base_lr and the peak warmup_lr.
+    from each milestone on values are ``factor`` times as large. The table of Siyu-C/ACAR-Net and
+    CKK-coder/FBI-Learning, who call ``start`` base_lr and the peak warmup_lr.
 
     Args:
         peak: Value at the end of the warm-up.
