@@ -101,6 +101,10 @@ class SlowFast(nn.Module):
         _check_numbers(1, 1, base_width=base_width, alpha=alpha, beta_inv=beta_inv, last_dilation=last_dilation)
         _check_numbers(1, STAGES + 1, odd=True, slow_kernels=slow_kernels, fast_kernels=fast_kernels)
         _check_numbers(1, 1, odd=True, fusion_kernel=fusion_kernel)
+        if len(mean) != 3 or not all(0 <= value <= 1 for value in mean):
+            raise ValueError(f"mean: expected 3 numbers in [0, 1], found {list(mean)}")
+        if len(std) != 3 or min(std) <= 0:
+            raise ValueError(f"std: expected 3 numbers above 0, found {list(std)}")
         if base_width % beta_inv:
             raise ValueError(f"base_width: expected a multiple of beta_inv={beta_inv}, found {base_width}")
         if fusion not in ("conv", "conv_norm"):
@@ -173,9 +177,11 @@ class SlowFast(nn.Module):
             Slow features (B, widths[0], T / alpha, h, w) and fast features (B, widths[1], T, h, w) with h = H / 16,
             w = W / 16; all rounded up.
         """
+        stride, padded = STEM_STRIDE, tuple(video.shape[-2:])
+        if size is not None:
+            video = video.masked_fill(cells_outside(size, 1, padded), 0)
         if self.channels_last:
             video = video.contiguous(memory_format=torch.channels_last_3d)
-        stride, padded = STEM_STRIDE, tuple(video.shape[-2:])
         after = cells_outside(size, stride, padded)
         slow = _pool(blank_(self.slow_bn1(self.slow_conv1(video[:, :, self.slow_frames(video.shape[2])])), after))
         fast = _pool(blank_(self.fast_bn1(self.fast_conv1(video)), after))
