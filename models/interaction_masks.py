@@ -13,13 +13,14 @@ import random
 import torch
 from torch import Tensor
 
+from models.padded_clips import cells_outside
+
 Blocked = tuple[float, float]
 
 
 def own_region(cells: Tensor, grid: tuple[int, int]) -> Tensor:
     """Mark the cells of each clip: cells (B, 2) int64, rows and columns; (B, h, w) bool."""
-    rows, columns = (torch.arange(side, device=cells.device) for side in grid)
-    return (rows < cells[:, :1]).unsqueeze(2) & (columns < cells[:, 1:]).unsqueeze(1)
+    return ~cells_outside(cells, 1, grid)[:, 0, 0]
 
 
 def foreground_region(boxes: Tensor, clip: Tensor, own: Tensor) -> Tensor:
