@@ -74,9 +74,9 @@ def test_without_actors_every_parameter_has_a_gradient_of_zero(head: type[ActorH
 
 def test_parts_that_do_not_fit_are_refused() -> None:
     backbone = make_backbone()
-    with pytest.raises(ValueError, match=r"head.widths: expected those of the backbone, \[256, 32\], found \[8, 1\]"):
+    with pytest.raises(ValueError, match=r"head\.widths: expected those of the backbone, \[256, 32\], found \[8, 1\]"):
         ActionDetector(backbone, LinearRoIHead((8, 1), 5))
-    with pytest.raises(ValueError, match="head.stride: expected that of the backbone, 16, found 32"):
+    with pytest.raises(ValueError, match=r"head\.stride: expected that of the backbone, 16, found 32"):
         ActionDetector(backbone, LinearRoIHead(backbone.widths, 5, stride=32))
     with pytest.raises(ValueError, match="num_frames: expected a number >= 1"):
         ActionDetector(backbone, LinearRoIHead(backbone.widths, 5), num_frames=0)

@@ -41,5 +41,5 @@ def test_a_certain_error_costs_no_more_than_the_limit() -> None:
 
 @pytest.mark.parametrize("num_pose", [-1, 7])
 def test_more_poses_than_classes_are_refused(num_pose: int) -> None:
-    with pytest.raises(ValueError, match="num_pose: expected 0 to 6.*found"):
+    with pytest.raises(ValueError, match=r"num_pose: expected 0 to 6.*found"):
         action_losses(LOGITS, TARGETS, num_pose)

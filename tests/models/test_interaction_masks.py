@@ -47,12 +47,8 @@ def test_shares_of_both_regions_are_blocked_and_all_that_is_not_own() -> None:
 def test_every_cell_of_a_region_is_blocked_equally_often() -> None:
     foreground, own = regions()
     draws, share = 4000, 0.3
-    masks = random_masks(
-        torch.rand(draws, 3, 2, *GRID, generator=torch.Generator().manual_seed(0)),
-        foreground,
-        own,
-        ((share, share),) * 2,
-    )
+    noise = torch.rand(draws, 3, 2, *GRID, generator=torch.Generator().manual_seed(0))
+    masks = random_masks(noise, foreground, own, ((share, share),) * 2)
     for region in (foreground[0], ~foreground[0]):
         expected = int(region.sum() * share) / region.sum()
         spread = (expected * (1 - expected) / draws).sqrt()

@@ -24,9 +24,8 @@ def test_the_border_of_a_clip_is_that_of_its_last_cell_or_counted_in_pixels() ->
 def test_what_lies_beyond_a_clip_is_as_if_not_there() -> None:
     features, cells = torch.rand(2, 4, 5, 6), torch.tensor([[5, 6], [3, 4]])
     pooled = pool_boxes(features, place(cells, (5, 6)), output=3)
-    alone = pool_boxes(
-        features[1:, :, :3, :4], Placement((3, 4), cells[1:], place(cells, (5, 6)).boxes[1:], CLIP[1:] - 1), 3
-    )
+    own = Placement((3, 4), cells[1:], place(cells, (5, 6)).boxes[1:], CLIP[1:] - 1)
+    alone = pool_boxes(features[1:, :, :3, :4], own, output=3)
     assert torch.equal(pooled[1:], alone)
     features[1, :, 3:] = torch.nan
     features[1, :, :, 4:] = torch.nan
@@ -48,9 +47,7 @@ def test_a_coordinate_that_is_no_number_is_named(value: float) -> None:
         to_cells(rois, CLIP, torch.ones(2, 2))
 
 
-@pytest.mark.parametrize(
-    "box", [[0.5, 0.5, 0.5, 0.5], [1.0, 1.0, 1.0, 1.0], [0.8, 0.8, 0.2, 0.2], [0.0, 0.0, 0.0, 1.0]]
-)
+@pytest.mark.parametrize("box", [[0.5] * 4, [1.0] * 4, [0.8, 0.8, 0.2, 0.2], [0.0, 0.0, 0.0, 1.0]])
 @pytest.mark.parametrize("aligned", [False, True])
 def test_a_degenerate_box_has_features(box: list[float], aligned: bool) -> None:
     features = torch.rand(1, 4, 5, 6, requires_grad=True)

@@ -11,18 +11,15 @@ from torch import Tensor
 from models.action_detector import ActionDetector
 from models.action_losses import action_scores
 from models.slowfast import SlowFast
+from tests.reference.fbil.backbone import settings
 from tests.reference.fbil.numbers import beside, build_head, folder, given_masks, num_pose, numbered, objects
 
 TOLERANCE = {"atol": 2e-5, "rtol": 1e-5}  # README of the numbers
-STEM = 64  # base width of the published model, of which others are multiples
 WHOLE_CLIP = [0.0, 0.0, 1.0, 1.0]
 
 
-def build_backbone(settings: dict, weights: Path) -> SlowFast:
-    inverse = round(1 / settings["beta"])
-    backbone = SlowFast(
-        layers=settings["layers"], base_width=settings["base_channels"], alpha=settings["alpha"], beta_inv=inverse
-    )
+def build_backbone(published: dict, weights: Path) -> SlowFast:
+    backbone = SlowFast(layers=tuple(published["layers"]), **settings(published, published["base_channels"]))
     state = {name.removeprefix("state."): tensor for name, tensor in load_file(weights).items()}
     backbone.load_state_dict(state, strict=True)
     return backbone
