@@ -51,6 +51,7 @@ class VideoSet(LightningDataModule):
         expects: What ``root`` should be.
         remedy: How to get the data.
         usual_fps: Frame rate of frame folders in Hz.
+        sample_folder: Where the sample is, below ``datamodule.cache``.
         kinds_of_defects: What ``check`` may find.
         prepares: Options of the constructor that name what ``prepare`` makes.
         normal_splits: Parts whose videos are normal throughout, so that their frames need no labels.
@@ -60,6 +61,7 @@ class VideoSet(LightningDataModule):
     expects = "folder of videos"
     remedy = "any videos will do"
     usual_fps = 25.0
+    sample_folder = SAMPLE_FOLDER
     kinds_of_defects = KINDS
     prepares: tuple[str, ...] = ()
     normal_splits: tuple[str, ...] = ()
@@ -110,7 +112,7 @@ class VideoSet(LightningDataModule):
     @property
     def root(self) -> Path:
         """The folder of the data set."""
-        return Path(self.hparams.cache, SAMPLE_FOLDER) if self.hparams.root == SAMPLE else Path(self.hparams.root)
+        return Path(self.hparams.cache, self.sample_folder) if self.hparams.root == SAMPLE else Path(self.hparams.root)
 
     def require_root(self) -> None:
         """Refuse a root that is not there.
@@ -125,7 +127,7 @@ class VideoSet(LightningDataModule):
     def make_sample(self) -> None:
         """Make the sample if it is asked for."""
         if self.hparams.root == SAMPLE:
-            made = sample.generate(self.root)
+            made = self.generate_sample()
             log.warning(
                 "datamodule.root=sample: a small GENERATED sample, NOT %s, is used (%s); no number measured on it is a "
                 "result. For the real data: datamodule.root=<%s>",
@@ -134,12 +136,20 @@ class VideoSet(LightningDataModule):
                 self.expects,
             )
 
+    def generate_sample(self) -> Path:
+        """Make the sample unless it is there."""
+        return sample.generate(self.root)
+
+    @property
+    def fps_of_frames(self) -> float:
+        """Frame rate of frame folders in Hz."""
+        return self.hparams.fps_of_frames or self.usual_fps
+
     def look(self, videos: Sequence[Listed]) -> tuple[dict[str, VideoFacts], dict[str, VideoReadError]]:
         """Look at every video once, or in the cache; by path what is known, or why it cannot be read."""
         options = self.hparams
         paths = {str(video.path): video.path for video in videos}
-        fps = options.fps_of_frames or self.usual_fps
-        return look_at_videos(paths, Path(options.cache), fps, timeout_s=options.decode_timeout_s)
+        return look_at_videos(paths, Path(options.cache), self.fps_of_frames, timeout_s=options.decode_timeout_s)
 
     def sources(self, videos: Sequence[Listed], boxes: bool = True) -> list[Source | UnreadableSource]:
         """Join what is known about each video: facts, part, labels and, with ``boxes``, regions."""
@@ -185,8 +195,8 @@ class VideoSet(LightningDataModule):
         self.make_sample()
         options, splits, examined = self.hparams, self.splits(), {}
         where = {video.path: split for split, videos in splits.items() for video in videos}
-        fps, processes = options.fps_of_frames or self.usual_fps, options.num_workers
-        for path, found in examine_all(where, fps, options.reader, processes, options.decode_timeout_s):
+        looking = (options.reader, options.num_workers, options.decode_timeout_s)
+        for path, found in examine_all(where, self.fps_of_frames, *looking):
             examined[path] = found
             wrong = tuple(Defect(kind, where[path], str(file), detail) for kind, file, detail in found.wrong)
             yield Step(1, found.frames, wrong)

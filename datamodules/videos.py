@@ -3,38 +3,24 @@
 import logging
 from collections import Counter
 from collections.abc import Collection, Sequence
-from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 from torch.utils.data import DataLoader
 
-from datamodules.clips import Clips, Sampling, Source, UnreadableSource, collate_clips, describe
-from datamodules.errors import VideoReadError
-from datamodules.loading import (
-    ResumableLoader,
-    Shard,
-    ShardedShuffle,
-    WholeBatches,
-    leave_signals_to_the_main_process,
-    seeded,
-    start_of_workers,
-)
+from datamodules.clip_loading import ClipLoading
+from datamodules.clips import Clips, Sampling, Source, UnreadableSource, describe
+from datamodules.loading import WholeBatches, seeded
 from datamodules.normalization import normalize, statistics
-from datamodules.quarantine import BAD_SAMPLES_FILE, Quarantine, ReplacingClips, max_bad, unreadable
 from datamodules.transforms import ClipTransform
-from datamodules.video_index import broken_videos
 from datamodules.video_set import AUTO, SAMPLE, VideoSet
 from datamodules.window_batches import WindowBatches, WindowClips, as_it_is
 from datamodules.windows import Windows
 
 log = logging.getLogger(__name__)
 
-# Parts of a batch that are not moved to the device: masks are drawn from ``index``, the others say what a clip is.
-STAYING = ("index", "row", "rows", "view", "views", "seconds")
 
-
-class Videos(VideoSet):
+class Videos(ClipLoading, VideoSet):
     """Clips of the videos and frame folders below a folder, or of those that a list file names.
 
     Batches (B = ``batch_size * clips_per_video`` clips): ``video`` uint8 (B, 3, T, H, W), float32 and normalised once
@@ -120,6 +106,15 @@ class Videos(VideoSet):
     paths: ClassVar = {"root": ("sample",), "list_file": ()}
     paths_in_root: ClassVar = {"regions": ("auto",)}
     exact = ("boxes", "box_scores", "seconds", "pools")
+    staying = (
+        "index",
+        "row",
+        "rows",
+        "view",
+        "views",
+        "seconds",
+    )  # masks are drawn from index, the rest says what it is
+    more_samples = ", or raise datamodule.repeat (training) or datamodule.val_fraction (validation)"
 
     def __init__(
         self,
@@ -179,12 +174,8 @@ class Videos(VideoSet):
         self.train_transform = ClipTransform(size, resize, crop, flip)
         self.eval_transform = ClipTransform(size, resize, "none" if crop == "none" else "center")
         self.mean, self.std = statistics(normalization)
-        self.train_data: Clips | None = None
-        self.val_data: Clips | None = None
-        self.eval_data: Clips | None = None
         self.windows = windows
         self.window_sources: list[Source | UnreadableSource] | None = None
-        self.quarantine: Quarantine | None = None
         self.left_out: frozenset[str] = frozenset()
         self.allow_zero_length_dataloader_with_multiple_devices = True  # prediction may leave nothing to a process
 
@@ -217,20 +208,6 @@ class Videos(VideoSet):
             self.require_readable(sources)
             self.eval_data = self.clips(sources, self.eval_transform, random=False)
 
-    def train_dataloader(self) -> DataLoader:
-        sampler = ShardedShuffle(len(self.train_data), self.hparams.seed, *self.place())
-        self.check_shard(len(sampler), self.hparams.batch_size, "training")
-        data = self.train_data
-        if self.quarantine is not None:
-            data = ReplacingClips(data, max_bad(self.hparams.max_bad_share, len(data.sources)))
-        return ResumableLoader(sampler=sampler, drop_last=True, **self.loading(data))
-
-    def val_dataloader(self) -> DataLoader:
-        return self.eval_loader(self.val_data, "validation")
-
-    def test_dataloader(self) -> DataLoader:
-        return self.eval_loader(self.eval_data, "test")
-
     def predict_dataloader(self) -> DataLoader:
         """Visit the videos that are not left out, in batches that depend on nothing but the list of videos."""
         if self.slides():
@@ -239,33 +216,12 @@ class Videos(VideoSet):
         sampler = WholeBatches(wanted, self.hparams.batch_size, *self.place())
         return DataLoader(sampler=sampler, generator=seeded(self.hparams.seed), **self.loading(self.eval_data))
 
-    def on_before_batch_transfer(self, batch: dict[str, Any], dataloader_idx: int) -> dict[str, Any]:
-        """Take note of the samples that others took the place of."""
-        bad = batch.pop("bad", None)
-        if bad:
-            self.quarantine.report(bad)
-        return batch
-
-    def transfer_batch_to_device(
-        self, batch: dict[str, Any], device: torch.device, dataloader_idx: int
-    ) -> dict[str, Any]:
-        """Move a batch without what is looked at on the CPU: nothing has to wait there for the device."""
-        staying = {key: batch[key] for key in STAYING if key in batch}
-        moving = {key: value for key, value in batch.items() if key not in staying}
-        return super().transfer_batch_to_device(moving, device, dataloader_idx) | staying
-
     def on_after_batch_transfer(self, batch: dict[str, Any], dataloader_idx: int) -> dict[str, Any]:
         """Cut windows out of their frames, normalise ``video`` where it now is, and add ``mean`` and ``std``."""
         if "pools" in batch:
             batch = self.windows.cut(batch, self.eval_transform.size)
         mean, std = (value.to(batch["video"].device) for value in (self.mean, self.std))
         return batch | {"video": normalize(batch["video"], mean, std), "mean": mean, "std": std}
-
-    def teardown(self, stage: str) -> None:
-        """Say how much was replaced."""
-        if stage == "fit" and self.quarantine is not None and self.quarantine.replaced:
-            count, videos = self.quarantine.replaced, len(self.quarantine.bad)
-            log.warning("%d visits of %d broken files were replaced by other samples", count, videos)
 
     # What a callback needs to know that keeps something for every clip.
 
@@ -299,20 +255,6 @@ class Videos(VideoSet):
 
     # How the parts are put together.
 
-    def require_readable(self, sources: Sequence[Source | UnreadableSource]) -> None:
-        """Refuse a split with videos that cannot be read, naming all of them."""
-        broken = [VideoReadError(bad.path, bad.reason) for bad in sources if isinstance(bad, UnreadableSource)]
-        if broken:
-            raise broken_videos(broken, len(sources))
-
-    def start_quarantine(self, train: Sequence[Source | UnreadableSource]) -> None:
-        """Count the training videos that were found broken, and be ready for more."""
-        if all(isinstance(source, UnreadableSource) for source in train):
-            self.require_readable(train)
-        file = None if self.trainer is None else Path(self.trainer.default_root_dir, BAD_SAMPLES_FILE)
-        self.quarantine = Quarantine(file, [source.name for source in train], self.hparams.max_bad_share)
-        self.quarantine.report(unreadable(train))
-
     def split(
         self, sources: Sequence[Source | UnreadableSource]
     ) -> tuple[list[Source | UnreadableSource], list[Source | UnreadableSource]]:
@@ -337,24 +279,6 @@ class Videos(VideoSet):
             timeout_s=options.decode_timeout_s,
         )
 
-    def place(self) -> tuple[int, int]:
-        """Index of this process, and number of processes."""
-        return (0, 1) if self.trainer is None else (self.trainer.global_rank, self.trainer.world_size)
-
-    def loading(self, data: Clips | ReplacingClips | WindowBatches) -> dict[str, Any]:
-        """Arguments that all loaders share, by keyword: Lightning rebuilds the loader of ``predict`` from them."""
-        workers = self.hparams.num_workers
-        return {
-            "dataset": data,
-            "batch_size": self.hparams.batch_size,
-            "num_workers": workers,
-            "persistent_workers": workers > 0,
-            "collate_fn": collate_clips,
-            "worker_init_fn": leave_signals_to_the_main_process,
-            "multiprocessing_context": start_of_workers() if workers else None,
-            "pin_memory": torch.cuda.is_available(),
-        }
-
     def slides(self) -> bool:
         """Whether what is evaluated are sliding windows, as in prediction alone."""
         return self.windows is not None and (self.trainer is None or self.trainer.predicting)
@@ -369,20 +293,3 @@ class Videos(VideoSet):
         )
         shared = self.loading(data) | {"batch_size": None, "collate_fn": as_it_is, "persistent_workers": False}
         return DataLoader(generator=seeded(options.seed), **shared)
-
-    def eval_loader(self, data: Clips, split: str) -> DataLoader:
-        """Visit each video of a split exactly once over all processes, in order."""
-        rank, world_size = self.place()
-        self.check_shard(len(data) // world_size, 1, split)  # the smallest share, so that no process ends alone
-        # A generator of its own seeds the workers: one that drew from the global stream would shift the dropout of a
-        # continued training, where the first evaluation starts workers that a straight training has running already.
-        generator = seeded(self.hparams.seed)
-        return DataLoader(sampler=Shard(len(data), rank, world_size), generator=generator, **self.loading(data))
-
-    def check_shard(self, length: int, least: int, split: str) -> None:
-        """Refuse a process that would have no batch: the others would wait for it for ever."""
-        if length < least:
-            raise ValueError(
-                f"{split}: {length} videos for a process, fewer than a batch of {least}; lower datamodule.batch_size "
-                "or trainer.devices, or raise datamodule.repeat (training) or datamodule.val_fraction (validation)"
-            )
