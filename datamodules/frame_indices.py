@@ -73,6 +73,27 @@ def timed_clip(start: int, times: Sequence[float] | np.ndarray, num_frames: int,
     return np.searchsorted(times, moments + CLOCK_SLACK_S, side="right") - 1
 
 
+def centred_clip(at_s: float, times: Sequence[float] | np.ndarray, num_frames: int, step_s: float) -> np.ndarray:
+    """Take the frames that are on screen every ``step_s`` seconds around a moment, which frame T // 2 shows.
+
+    Before the first frame of the video it is that one, and behind the last one that one, as in facebookresearch/
+    SlowFast; Siyu-C/ACAR-Net begins again at the first frame of its excerpt instead, which no key frame of AVA needs.
+
+    Args:
+        at_s: The moment, on the clock of ``times``.
+        times: Time of every frame in seconds, increasing; the rate may vary.
+        num_frames: T, frames of the clip.
+        step_s: Seconds between two frames of the clip.
+
+    Returns:
+        int64 (T,), indices in [0, len(times)).
+    """
+    check(len(times), num_frames, step_s)
+    moments = at_s + step_s * (np.arange(num_frames) - num_frames // 2)
+    shown = np.searchsorted(np.asarray(times, dtype=np.float64), moments + CLOCK_SLACK_S, side="right") - 1
+    return shown.clip(0, len(times) - 1)
+
+
 def even_starts(num_starts: int, num_clips: int) -> np.ndarray:
     """Spread the starts of evaluation clips over the possible ones: the middles of ``num_clips`` equal parts.
 

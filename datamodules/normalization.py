@@ -5,11 +5,17 @@ from torch import Tensor
 
 # Mean and standard deviation of pixels in [0, 1] per channel (red, green, blue). ``imagenet``: the usual values of
 # ImageNet, with which VideoMAE, VideoMAE V2 and FocusMAE were trained. ``zero_one``: what the feature extraction of
-# OpenGVLab/VideoMAEv2 feeds. ``minus_one_one``: what I3D and its family expect.
+# OpenGVLab/VideoMAEv2 feeds. ``minus_one_one``: what I3D and its family expect. ``slowfast``: SlowFast networks of
+# facebookresearch/SlowFast and PyTorchVideo. ``k700``: those of Siyu-C/ACAR-Net that were trained on Kinetics-700.
 STATISTICS = {
     "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
     "zero_one": ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
     "minus_one_one": ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
+    "slowfast": ((0.45, 0.45, 0.45), (0.225, 0.225, 0.225)),
+    "k700": (
+        (110.63666788 / 255, 103.16065604 / 255, 96.29023126 / 255),
+        (38.7568578 / 255, 37.88248729 / 255, 40.02898126 / 255),
+    ),
 }
 
 
