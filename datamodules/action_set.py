@@ -138,8 +138,8 @@ class ActionSet(VideoSet):
     def fps_of_frames(self) -> float:
         return self.hparams.fps
 
-    def classes(self) -> LabelMap:
-        """The classes, which must be as many as the model has.
+    def checked_label_map(self) -> LabelMap:
+        """Read the classes, which must be as many as the model has.
 
         Raises:
             DataFileError: When there is something wrong with their list.

@@ -11,7 +11,7 @@ from datamodules.ava_index import Index
 from datamodules.clip_loading import ClipLoading
 from datamodules.clips import Sampling, UnreadableSource
 from datamodules.key_frames import Actors, EvaluationLooks, KeyFrames, Movie, TrainingLook, collate_key_frames
-from datamodules.label_map import LabelMap
+from datamodules.label_map import Action, LabelMap
 from datamodules.listing import Listed
 from datamodules.normalization import normalize, statistics
 from datamodules.video_set import AUTO
@@ -74,7 +74,7 @@ class Actions(ClipLoading, ActionSet):
         least_visible: Share of a box's area of which more must lie in the crop.
         eval_short_sides: Short sides of the views in evaluation; None for ``short_side``.
         eval_flip: See every view mirrored as well.
-        eval_shifts_s: Seconds by which the clips of the temporal views lie beside the key frame.
+        eval_shifts_s: Seconds by which the clips of the temporal views lie beside the key frame; None for 0.
         train_boxes: Train on boxes of the detector as well (``both``), without an action if they have none.
         eval_boxes: Boxes that are evaluated; ``auto``: those of the detector where there are any, else annotated ones.
         train_min_score: Score that boxes of the detector have at least in training.
@@ -90,9 +90,6 @@ class Actions(ClipLoading, ActionSet):
         decode_timeout_s: Seconds after which a video counts as unreadable that is still not read; None for no deadline.
         seed: Decides which videos are held out, and with epoch and index what is drawn.
         val_fraction: Share of the videos that is held out, at least one; 0 validates on the training videos themselves.
-
-    Attributes:
-        label_map: The classes, from ``setup`` on: channel c of ``targets`` is ``label_map.actions[c]``.
 
     Raises:
         ValueError: When an option is out of its range.
@@ -132,7 +129,7 @@ class Actions(ClipLoading, ActionSet):
         least_visible: Annotated[float, "0 <= least_visible < 1"] = 0.0,
         eval_short_sides: Annotated[tuple[int, ...] | None, "eval_short_sides >= 1"] = None,
         eval_flip: bool = False,
-        eval_shifts_s: tuple[float, ...] = (0.0,),
+        eval_shifts_s: tuple[float, ...] | None = None,
         train_boxes: Literal["both", "annotated"] = "both",
         eval_boxes: Literal["auto", "proposed", "annotated"] = "auto",
         train_min_score: Annotated[float, "0 <= train_min_score <= 1"] = 0.9,
@@ -153,6 +150,11 @@ class Actions(ClipLoading, ActionSet):
         refuse_unsuited(self.hparams)
         self.mean, self.std = statistics(normalization)
 
+    @property
+    def classes(self) -> tuple[Action, ...]:
+        """Id, name and group of each class, from ``setup`` on, in the order of the channels of ``targets``."""
+        return self.label_map.actions
+
     def prepare_data(self) -> None:
         """Make the sample if it is asked for, and fill the index of the videos."""
         self.make_sample()
@@ -160,7 +162,7 @@ class Actions(ClipLoading, ActionSet):
 
     def setup(self, stage: str | None = None) -> None:
         """Build the data sets of ``fit`` (training and validation), ``validate``, ``test`` or ``predict``."""
-        self.label_map = self.classes()
+        self.label_map = self.checked_label_map()
         movies = self.movies()
         for split in PARTS[stage]:
             index = self.index(split, self.label_map, movies)
@@ -211,7 +213,7 @@ class Actions(ClipLoading, ActionSet):
         asked = (index.count(chosen | index.annotated) > 0) & (index.second % every_s == 0)
         visited = np.flatnonzero(asked & self.belongs(index, VAL))
         sides = tuple(options.eval_short_sides or (options.short_side,))
-        looks = EvaluationLooks(sides, tuple(options.eval_shifts_s), options.eval_flip)
+        looks = EvaluationLooks(sides, tuple(options.eval_shifts_s or (0.0,)), options.eval_flip)
         data = self.key_frames(index, visited, movies, Actors(chosen), looks)
         self.require_readable(data.sources)
         return data

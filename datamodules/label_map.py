@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
 from datamodules.checking import Defect
 from datamodules.errors import DataFileError, PathNotFoundError
@@ -22,8 +23,7 @@ BLOCK = re.compile(r"(?:item|label)\s*\{(?P<fields>[^{}]*)\}")
 FIELD = re.compile(r'(?P<key>\w+)\s*:\s*(?:"(?P<text>[^"\n]*)"|(?P<word>[\w.+-]+))\s*[,;]?')
 
 
-@dataclass(frozen=True)
-class Action:
+class Action(NamedTuple):
     """A class of action.
 
     Attributes:
