@@ -1,6 +1,6 @@
 """Human bodies as capsules: proportions, clothes, and the joints of a walking, running or riding person."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import NamedTuple
 
 import numpy as np
@@ -18,6 +18,10 @@ TROUSERS = [
 ]  # fmt: skip
 SHOES = [rgb(34, 32, 32), rgb(190, 188, 184), rgb(92, 64, 46), rgb(60, 60, 70)]
 BAGS = [rgb(40, 40, 44), rgb(132, 60, 50), rgb(60, 76, 92), rgb(112, 96, 70)]
+
+
+Point = tuple[float, float, float]
+"""A point (forward, left, up) of a body's own frame in metres."""
 
 
 class Parts(NamedTuple):
@@ -90,6 +94,7 @@ class Pose:
         arms: Angle of the upper arm from hanging, forward positive, and bend of the elbow, in radians.
         toes: Angle by which the feet point down, in radians.
         spread: Metres by which each foot stands wider than its hip.
+        sides: Angles by which upper arm and forearm are turned away from the body, sideways, in radians.
     """
 
     hip: float
@@ -98,6 +103,17 @@ class Pose:
     arms: list[tuple[float, float]]
     toes: list[float] = field(default_factory=lambda: [0.0, 0.0])
     spread: float = 0.0
+    sides: list[tuple[float, float]] = field(default_factory=lambda: [(0.0, 0.0), (0.0, 0.0)])
+
+    def towards(self, other: "Pose", share: float) -> "Pose":
+        """The pose between this one (``share`` 0) and ``other`` (1)."""
+
+        def between(first, second):
+            if isinstance(first, (list, tuple)):
+                return type(first)(between(*pair) for pair in zip(first, second, strict=True))
+            return first + share * (second - first)
+
+        return Pose(*(between(getattr(self, item.name), getattr(other, item.name)) for item in fields(self)))
 
 
 def two_bones(
@@ -126,6 +142,32 @@ def two_bones(
     return (float(joint[0]), float(joint[1])), (float(end[0]), float(end[1]))
 
 
+def on_trunk(look: Look, pose: Pose, up: float, left: float = 0.0, forward: float = 0.0) -> Point:
+    """A point ``up`` body heights above the hips, leaning with the trunk."""
+    sine, cosine, rise = np.sin(pose.lean), np.cos(pose.lean), up * look.height
+    return (sine * rise + cosine * forward, left, pose.hip + cosine * rise - sine * forward)
+
+
+def arm(look: Look, pose: Pose, side: int) -> tuple[Point, Point, Point]:
+    """Shoulder, elbow and wrist of the left (0) or right (1) arm."""
+    (swing, flex), (upper, fore) = pose.arms[side], pose.sides[side]
+    left, out = (0.185, 1.0) if side == 0 else (-0.185, -1.0)
+    first, second = 0.165 * look.height, 0.15 * look.height
+    top = on_trunk(look, pose, 0.29, left)
+    aside = out * first * np.cos(swing) * np.sin(upper)
+    elbow = (
+        top[0] + first * np.sin(swing),
+        left * 1.15 + aside,
+        top[2] - first * np.cos(swing) * np.cos(upper),
+    )
+    wrist = (
+        elbow[0] + second * np.sin(swing + flex),
+        left + aside + out * second * np.cos(swing + flex) * np.sin(fore),
+        elbow[2] - second * np.cos(swing + flex) * np.cos(fore),
+    )
+    return top, elbow, wrist
+
+
 def build(look: Look, pose: Pose, place: Array, heading: Array) -> Parts:
     """Cover the joints of ``pose`` with capsules.
 
@@ -137,16 +179,13 @@ def build(look: Look, pose: Pose, place: Array, heading: Array) -> Parts:
     """
     size, g = look.height, look.girth
     thigh = shank = 0.245 * size
-    sine, cosine = np.sin(pose.lean), np.cos(pose.lean)
     rows: list[tuple] = []
 
     def add(start: tuple, end: tuple, first: float, last: float, colour: Array) -> None:
         rows.append((start, end, first * size / 1.72, last * size / 1.72, colour))
 
-    def trunk(up: float, left: float = 0.0, forward: float = 0.0) -> tuple[float, float, float]:
-        """A point ``up`` heads of the trunk above the hips, leaning with it."""
-        rise = up * size
-        return (sine * rise + cosine * forward, left, pose.hip + cosine * rise - sine * forward)
+    def trunk(up: float, left: float = 0.0, forward: float = 0.0) -> Point:
+        return on_trunk(look, pose, up, left, forward)
 
     for side, (ankle, toe) in enumerate(zip(pose.ankles, pose.toes, strict=True)):
         left = (0.085 if side == 0 else -0.085) * g
@@ -169,11 +208,8 @@ def build(look: Look, pose: Pose, place: Array, heading: Array) -> Parts:
     add(trunk(0.40, 0, -0.02), trunk(0.43, 0, 0.0), 0.088, 0.088, look.hair)
     if look.long_hair:
         add(trunk(0.41, 0, -0.03), trunk(0.30, 0, -0.06), 0.082, 0.06, look.hair)
-    for side, (swing, flex) in enumerate(pose.arms):
-        left = 0.185 if side == 0 else -0.185
-        top = trunk(0.29, left)
-        elbow = (top[0] + 0.165 * size * np.sin(swing), left * 1.15, top[2] - 0.165 * size * np.cos(swing))
-        hand = (elbow[0] + 0.15 * size * np.sin(swing + flex), left, elbow[2] - 0.15 * size * np.cos(swing + flex))
+    for side in (0, 1):
+        top, elbow, hand = arm(look, pose, side)
         add(top, elbow, 0.056 * g, 0.047 * g, look.top)
         add(elbow, hand, 0.044 * g, 0.036 * g, look.top if look.sleeves else look.skin)
         add(hand, (hand[0], hand[1], hand[2] - 0.05), 0.04, 0.036, look.skin)

@@ -7,7 +7,9 @@ import numpy as np
 
 from datamodules.samples.campus import painter
 from datamodules.samples.campus.arrays import Array
+from datamodules.samples.campus.backdrop import Backdrop
 from datamodules.samples.campus.camera import Sensor
+from datamodules.samples.campus.place import Place
 from datamodules.samples.campus.places import visit
 from datamodules.samples.campus.story import Role, tell
 
@@ -101,9 +103,34 @@ def film(
     roles, weather = tell(place, num_frames / FPS, kind, rng), Weather.draw(rng)
     if not anomalous:
         roles = [part for role in roles if (part := role.normally()) is not None]
+    yield from shoot(place, backdrop, roles, weather, rng, num_frames=num_frames, fps=FPS)
+
+
+def shoot(
+    place: Place,
+    backdrop: Backdrop,
+    roles: list[Role],
+    weather: Weather,
+    rng: np.random.Generator,
+    *,
+    num_frames: int,
+    fps: int,
+) -> Iterator[Shot]:
+    """Film what ``roles`` do at a place.
+
+    Args:
+        place: Where it happens.
+        backdrop: The empty place as its camera sees it.
+        roles: Who does what.
+        weather: Light of the video.
+        rng: Draws the camera's noise.
+        num_frames: Length of the video.
+        fps: Frames a second.
+    """
+    size = place.camera.size
     sensor = Sensor(size, place.noise, rng)
     for number in range(num_frames):
-        time = number / FPS
+        time = number / fps
         sun, sky = weather.at(time)
         shadow, contact = np.zeros((2, *size), np.float32)
         figures: list[tuple[int, Role, painter.Seen]] = []

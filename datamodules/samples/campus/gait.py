@@ -60,3 +60,39 @@ def standing_on_board(look: Look, time: float, deck: float, *, holds: bool) -> P
     arms = [(0.55, 0.75)] * 2 if holds else [(0.35 + sway, 0.5), (-0.3 + sway, 0.4)]
     feet = [(0.14, deck + ANKLE), (-0.16, deck + ANKLE)]
     return Pose(hip=deck + look.height * 0.485, lean=0.06 + sway / 2, ankles=feet, arms=arms)
+
+
+def standing(look: Look, time: float) -> Pose:
+    """Pose of somebody who waits and shifts the weight a little."""
+    sway = 0.03 * np.sin(1.7 * time)
+    ankles = [(0.04, ANKLE), (-0.04, ANKLE)]
+    return Pose(hip=look.height * 0.49 + ANKLE, lean=0.02 + sway / 3, ankles=ankles, arms=[(0.06 + sway, 0.2)] * 2)
+
+
+def crouching(look: Look, time: float) -> Pose:
+    """Pose of somebody who squats, the arms on the knees."""
+    sway = 0.04 * np.sin(1.3 * time)
+    ankles = [(0.14, ANKLE), (0.02, ANKLE)]
+    arms = [(0.75 + sway, 0.75)] * 2
+    return Pose(hip=look.height * 0.19, lean=0.5 + sway, ankles=ankles, arms=arms, spread=0.08)
+
+
+JUMP = 1.0  # seconds from one take-off to the next
+_FLIGHT = 0.55  # share of it spent in the air
+_RISE = 0.37  # metres, what gravity makes of that flight
+
+
+def jumping(look: Look, time: float) -> Pose:
+    """Pose of somebody who jumps up again and again, with arms swung up; at full `JUMP`s the feet are on the ground."""
+    ground, stand = (1 - _FLIGHT) / 2, look.height * 0.49 + ANKLE
+    cycle = time / JUMP % 1.0
+    flight = min(max((cycle - ground) / _FLIGHT, 0.0), 1.0)
+    rise = 4 * _RISE * flight * (1 - flight)
+    bent = abs(cycle - 0.5) > 0.5 - ground
+    dip = 0.2 * np.sin(np.pi * min(cycle, 1 - cycle) / ground) ** 2 if bent else 0.0
+    swing = -0.6 + 3.2 * np.sin(np.pi * min(max((cycle - 0.1) / 0.8, 0.0), 1.0))
+    tuck = 0.1 * np.sin(np.pi * flight)
+    ankles = [(0.04 - tuck, ANKLE + rise + tuck), (-0.04 - tuck, ANKLE + rise + tuck)]
+    toe = 0.7 * np.sin(np.pi * flight)
+    arms = [(float(swing), 0.3)] * 2
+    return Pose(hip=stand + rise - dip, lean=0.05 + dip, ankles=ankles, arms=arms, toes=[toe, toe])
