@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datamodules.samples import shanghaitech
+from datamodules.samples import making, shanghaitech
 from datamodules.samples.campus.detector import Detector
 from datamodules.samples.campus.film import FPS, Shot, film
 from datamodules.samples.campus.recording import Settings, anomaly_boxes
@@ -233,7 +233,7 @@ def test_two_processes_at_once_end_with_one_complete_sample(tmp_path):
         "import sys; from datamodules.samples.shanghaitech import generate; "
         f"generate(sys.argv[1], num_training=1, num_testing=1, seconds=2.0, size={SIZE})"
     )
-    environment = {**os.environ, "PYTHONPATH": str(shanghaitech.REPOSITORY)}
+    environment = {**os.environ, "PYTHONPATH": str(making.REPOSITORY)}
     command = [sys.executable, "-c", code, str(tmp_path / "data" / "sample")]
     rivals = [subprocess.Popen(command, env=environment) for _ in range(2)]
     assert [rival.wait() for rival in rivals] == [0, 0]
@@ -248,9 +248,9 @@ def test_a_failing_second_process_is_an_error(tmp_path, monkeypatch):
     def failing(*_):
         return subprocess.Popen([sys.executable, "-c", "raise SystemExit(3)"])
 
-    monkeypatch.setattr(shanghaitech, "_cores", lambda: 2)
-    monkeypatch.setattr(shanghaitech, "ALONE", 0)
-    monkeypatch.setattr(shanghaitech, "_start_helper", failing)
+    monkeypatch.setattr(making, "_cores", lambda: 2)
+    monkeypatch.setattr(making, "ALONE", 0)
+    monkeypatch.setattr(making, "_start_helper", failing)
     with pytest.raises(RuntimeError, match="exit code 3"):
         generate(tmp_path / "sample", **{**TINY, "num_testing": 2})
     assert list(tmp_path.iterdir()) == []

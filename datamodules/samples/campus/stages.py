@@ -15,15 +15,22 @@ from datamodules.samples.campus.textures import Grain, asphalt, facade, grass, p
 
 EVERYWHERE = (-40.0, 40.0)
 FRONT, BACK = 7.0, 9.0  # metres from the camera of those who act and of those who pass behind them
-EDGE = 5.2  # metres to the left and right; beyond, the camera sees nobody
+WINGS = 5.6  # metres to the left and right of the middle; from there on the camera sees nobody
 
 
 def _stage(
-    size: tuple[int, int], light: Light, ground: list[Area], solids: list[Solid], *, height: float, yaw: float, roll: float
+    size: tuple[int, int],
+    light: Light,
+    ground: list[Area],
+    solids: list[Solid],
+    *,
+    height: float,
+    yaw: float,
+    roll: float,
 ) -> Place:
     """A place before a camera that sees people a third of the picture's height tall."""
     camera = Camera(size, height=height, pitch=9.5, yaw=yaw, roll=roll, focal=0.95)
-    way = Lane((-EDGE, BACK), (EDGE, BACK), 0.8)
+    way = Lane((-WINGS, BACK), (WINGS, BACK), 0.8)
     return Place(camera, light, lanes=[way], ways=[way], ground=ground, solids=solids, noise=1.6)
 
 
