@@ -57,7 +57,7 @@ def generate(
         seed: Seed; the same seed makes the same files.
         num_training: Videos for training.
         num_validation: Videos for validation.
-        seconds: Length of the videos at 15 frames a second, at least 6; `MARGIN` seconds at both ends have no key frames.
+        seconds: Length of the videos at 15 frames a second, at least 6; two at both ends have no key frames.
         size: Height and width in pixels, both even and at least 64.
 
     Returns:

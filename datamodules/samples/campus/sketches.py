@@ -78,7 +78,7 @@ def _passers(duration: float, rng: np.random.Generator) -> list[Performer]:
 def _performance(rng: np.random.Generator, begin: float, end: float) -> list[Act]:
     """Jumping and waving in turns."""
     acts, jumps = [], bool(rng.random() < 0.5)
-    while begin < end - 1:
+    while begin < end - 0.5:
         acts.append(Act(begin, *(("jump", "free") if jumps else ("stand", "wave")), _open(rng)))
         begin, jumps = begin + float(rng.integers(2, 4)), not jumps
     return acts
@@ -87,34 +87,25 @@ def _performance(rng: np.random.Generator, begin: float, end: float) -> list[Act
 def _show(duration: float, rng: np.random.Generator) -> list[Performer]:
     """One performs and one or two watch; before or after that, they stand there with nothing to watch."""
     side, speed = _side(rng), float(rng.uniform(*(RUNNING if rng.random() < 0.5 else WALKING)))
-    x, y = _spot(rng, side)
-    legs, wings = ("walk" if speed < 2 else "run"), (side * WINGS, y)
-    change = duration * float(rng.uniform(0.42, 0.58))
-    if rng.random() < 0.5:  # the performer comes
-        setting_out = change - (WINGS - abs(x)) / speed
-        coming = Act(setting_out, legs, "free", 180 if side > 0 else 0, speed)
-        star = _person(rng, wings, [Act(0, "stand"), coming, *_performance(rng, change, duration)])
-        before, after = False, True
-    else:  # the performer leaves
+    legs, (x, y) = ("walk" if speed < 2 else "run"), _spot(rng, side)
+    change, way = duration * float(rng.uniform(0.42, 0.58)), (WINGS - abs(x)) / speed
+    comes = bool(rng.random() < 0.5)
+    if comes:
+        coming = Act(change - way, legs, "free", 180 if side > 0 else 0, speed)
+        star = _person(rng, (side * WINGS, y), [Act(0, "stand"), coming, *_performance(rng, change, duration)])
+    else:
         leaving = Act(change, legs, "free", 0 if side > 0 else 180, speed)
-        gone = Act(change + (WINGS - abs(x)) / speed, "stand")
-        acts = [act for act in _performance(rng, 0, change) if act.begin < change]
-        star = _person(rng, (x, y), [*acts, leaving, gone])
-        before, after = True, False
+        star = _person(rng, (x, y), [*_performance(rng, 0, change), leaving, Act(change + way, "stand")])
     audience = []
     for out in (OUT, NEAR) if rng.random() < 0.5 else (OUT,):
-        # with nothing to watch, people turn their backs or, as long as nobody is there, look the same way
-        acts = [
-            Act(
-                begin,
-                "stand",
-                "free",
-                _profile(rng, side if watches or (comes and rng.random() < 0.5) else -side),
-                0,
-                watches,
-            )
-            for begin, watches, comes in ((0, before, not before), (change, after, False))
-        ]
+        there, away = _profile(rng, side), _profile(rng, -side)
+        if comes:
+            turned = there if rng.random() < 0.7 else away
+            acts = [Act(0, "stand", "free", turned), Act(change, "stand", "free", there, watches=True)]
+        else:  # people turn away from somebody who goes, and may turn back when nobody is there
+            acts = [Act(0, "stand", "free", there, watches=True), Act(change, "stand", "free", away)]
+            if rng.random() < 0.7:
+                acts.append(Act(change + way, "stand", "free", there))
         audience.append(_person(rng, _spot(rng, -side, out), acts))
     return [star, *audience]
 

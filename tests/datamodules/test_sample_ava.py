@@ -1,0 +1,403 @@
+"""The generated sample in AVA's formats: what is annotated is what is drawn, and one class needs the whole picture."""
+
+import csv
+import inspect
+import re
+from collections import Counter, defaultdict
+from dataclasses import replace
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from datamodules.samples import ava, making
+from datamodules.samples.ava import generate
+from datamodules.samples.ava_lists import ACTIONS
+from datamodules.samples.campus import gait, gestures
+from datamodules.samples.campus.acting import Act, Performer
+from datamodules.samples.campus.action_recording import FIRST_SECOND, FPS, PROGRAMME, Settings, Video, cast
+from datamodules.samples.campus.arrays import rgb
+from datamodules.samples.campus.body import Look
+from datamodules.samples.campus.film import Weather, shoot
+from datamodules.samples.campus.sketches import SKETCHES, rehearse
+from datamodules.samples.campus.stages import STAGES, visit
+from datamodules.samples.campus.story import Role
+
+SIZE = (64, 96)
+SMALL = {"num_training": 3, "num_validation": 3, "seconds": 8, "size": SIZE}
+TINY = {"num_training": 1, "num_validation": 1, "seconds": 6, "size": SIZE}
+KEYS = [f"{second:04d}" for second in range(902, 907)]  # of a video of 8 seconds
+SPLITS = ("train", "val")
+
+
+@pytest.fixture(scope="module")
+def sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Every sketch in each split."""
+    return generate(tmp_path_factory.mktemp("data") / "sample", **SMALL)
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()
+    }
+
+
+def rows(folder: Path, name: str) -> list[list[str]]:
+    with (folder / "annotations" / f"{name}.csv").open(newline="") as stream:
+        return list(csv.reader(stream))
+
+
+def usual() -> Settings:
+    defaults = inspect.signature(generate).parameters.items()
+    return Settings(**{name: value.default for name, value in defaults if name != "folder"})
+
+
+def played(settings: Settings) -> list[tuple[Video, list[Performer]]]:
+    return [(video, cast(video, settings)[0]) for video in settings.videos()]
+
+
+def overlap(first: np.ndarray, second: np.ndarray) -> float:
+    low, high = np.maximum(first[:2], second[:2]), np.minimum(first[2:], second[2:])
+    both = np.prod(np.maximum(high - low, 0))
+    return float(both / (np.prod(first[2:] - first[:2]) + np.prod(second[2:] - second[:2]) - both))
+
+
+# Formats --------------------------------------------------------------------------------------------------------------
+
+
+def test_videos_begin_at_second_900_and_hold_a_frame_for_every_key_second(sample):
+    videos = sorted(path.name for path in (sample / "videos").iterdir())
+    assert videos == [f"sample{number:05d}.avi" for number in range(1, 7)]
+    for path in (sample / "videos").iterdir():
+        assert len(path.stem) == 11
+        with av.open(str(path)) as container:
+            stream = container.streams.video[0]
+            assert (stream.average_rate, stream.height, stream.width) == (FPS, *SIZE)
+            assert sum(1 for _ in container.decode(video=0)) == 8 * FPS
+    assert (Settings(0, 3, 3, 8, SIZE).key_seconds()[0] - FIRST_SECOND) * FPS == 2 * FPS
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_annotations_have_the_official_columns(sample, split):
+    videos = {video.name for video in Settings(0, 3, 3, 8, SIZE).videos() if video.split == split}
+    numbers = {str(action.number) for action in ACTIONS.values()}
+    found = rows(sample, f"ava_{split}_v2.2")
+    assert {row[0] for row in found} == videos
+    assert {row[1] for row in found} == set(KEYS)
+    for row in found:
+        assert len(row) == 8
+        assert all(re.fullmatch(r"[01]\.\d{3}", edge) for edge in row[2:6])
+        x1, y1, x2, y2 = map(float, row[2:6])
+        assert 0 <= x1 < x2 <= 1
+        assert 0 <= y1 < y2 <= 1
+        assert row[6] in numbers
+        assert row[7].isdigit()
+    assert len({tuple(row) for row in found}) == len(found)
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_everybody_has_one_pose_and_some_do_more_at_once(sample, split):
+    actions = defaultdict(list)
+    for row in rows(sample, f"ava_{split}_v2.2"):
+        actions[(*row[:6], row[7])].append(int(row[6]))
+    assert all(sum(number <= 14 for number in numbers) == 1 for numbers in actions.values())
+    assert sum(len(numbers) > 1 for numbers in actions.values()) > len(actions) // 5
+
+
+def test_both_label_maps_name_the_actions_as_ava_does(sample):
+    official = (Path(__file__).parents[1] / "fixtures" / "fbil" / "ava_eval" / "label_map.pbtxt").read_text()
+    known = dict(re.findall(r'name: "(.*)"\n\s*id: (\d+)', official))
+    typed = (sample / "annotations" / "ava_action_list_v2.2.pbtxt").read_text()
+    plain = (sample / "annotations" / "ava_action_list_v2.2_for_activitynet_2019.pbtxt").read_text()
+    named = re.findall(r'label \{\n  name: "(.*)"\n  label_id: (\d+)\n  label_type: (\w+)\n\}', typed)
+    assert len(named) == len(ACTIONS) >= 8
+    assert [(name, number) for name, number, _ in named] == re.findall(
+        r'item \{\n  name: "(.*)"\n  id: (\d+)\n\}', plain
+    )
+    assert [int(number) for _, number, _ in named] == sorted(int(number) for _, number, _ in named)
+    for name, number, kind in named:
+        assert known[name] == number
+        assert kind == (
+            "PERSON_MOVEMENT"
+            if int(number) < 15
+            else "OBJECT_MANIPULATION"
+            if int(number) < 64
+            else "PERSON_INTERACTION"
+        )
+
+
+def test_excluded_seconds_are_annotated_incompletely(tmp_path, monkeypatch):
+    monkeypatch.setattr("datamodules.samples.ava_lists.EXCLUDED", 0.5)
+    folder = generate(tmp_path / "sample", **TINY)
+    excluded = {tuple(row) for split in SPLITS for row in rows(folder, f"ava_{split}_excluded_timestamps_v2.2")}
+    assert excluded
+    people = defaultdict(set)
+    for split in SPLITS:
+        for row in rows(folder, f"ava_{split}_v2.2"):
+            people[tuple(row[:2])].add(row[7])
+    assert all(len(people[key]) <= 1 for key in excluded)
+    assert max(len(found) for key, found in people.items() if key not in excluded) > 1
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_predicted_boxes_name_actions_in_training_only(sample, split):
+    found = rows(sample, f"ava_{split}_predicted_boxes")
+    assert all(len(row) == 8 and 0 < float(row[7]) <= 1 for row in found)
+    assert {row[1] for row in found} == set(KEYS)
+    labelled = [row for row in found if row[6]]
+    if split == "val":
+        assert not labelled
+        return
+    assert 0.3 * len(found) < len(labelled) < len(found)
+    truth = defaultdict(set)
+    for row in rows(sample, "ava_train_v2.2"):
+        truth[tuple(row[:2])].add((tuple(map(float, row[2:6])), row[6]))
+    for row in labelled:
+        box = np.array(row[2:6], float)
+        assert any(number == row[6] and overlap(box, np.array(other)) > 0.7 for other, number in truth[tuple(row[:2])])
+
+
+def test_predicted_boxes_mostly_meet_people_but_miss_some_and_invent_some(sample):
+    truth, predicted = defaultdict(set), defaultdict(set)
+    for split in SPLITS:
+        for row in rows(sample, f"ava_{split}_v2.2"):
+            truth[tuple(row[:2])].add(tuple(map(float, row[2:6])))
+        for row in rows(sample, f"ava_{split}_predicted_boxes"):
+            predicted[tuple(row[:2])].add(tuple(map(float, row[2:6])))
+
+    def met(some: dict, others: dict) -> tuple[int, int]:
+        best = [
+            max((overlap(np.array(box), np.array(other)) for other in others[key]), default=0.0)
+            for key, boxes in some.items()
+            for box in boxes
+        ]
+        return sum(value >= 0.5 for value in best), len(best)
+
+    hits, people = met(truth, predicted)
+    assert 0.8 * people < hits < people
+    hits, boxes = met(predicted, truth)
+    assert 0.8 * boxes < hits < boxes
+    assert sum(len(found & truth[key]) for key, found in predicted.items()) < 0.5 * boxes  # they tremble
+
+
+def test_the_folder_says_that_it_is_generated(sample):
+    text = (sample / "README.txt").read_text()
+    assert text.startswith("THIS IS NOT THE AVA DATA SET")
+    assert "seconds 902 to 906" in text
+    for path in (path for path in sample.rglob("*") if path.is_file()):
+        assert path.name in text or path.parent.name == "videos" or path.name == "README.txt"
+
+
+# What is drawn --------------------------------------------------------------------------------------------------------
+
+
+def film(people: list[Performer], stage: int, seconds: float, size: tuple[int, int] = SIZE) -> list:
+    place, backdrop = visit(stage, size, 0)
+    rng = np.random.default_rng(1)
+    roles, weather = [Role(person) for person in people], Weather.draw(rng)
+    return list(shoot(place, backdrop, roles, weather, rng, num_frames=int(seconds * FPS), fps=FPS))
+
+
+def test_boxes_lie_where_the_person_changes_the_picture():
+    people = rehearse("exercise", 4, np.random.default_rng(0))
+    whole, without = film(people, 2, 4), film(people[1:], 2, 4)
+    shares, stray = [], []
+    for shot, other in zip(whole, without, strict=True):
+        (x1, y1, x2, y2), *_ = [sighting.box for sighting in shot.sightings if sighting.actor == 0]
+        difference, inside = np.abs(shot.image.astype(int) - other.image).max(-1), np.zeros(SIZE, bool)
+        inside[y1:y2, x1:x2] = True
+        shares.append((difference > 12)[inside].mean())
+        stray.append(((difference > 40) & ~inside).mean())
+    assert np.median(shares) > 0.3
+    assert max(stray) < 0.02  # shadows are faint and outside
+
+
+def test_boxes_of_a_second_fit_the_frame_of_that_second(sample):
+    settings = Settings(0, 3, 3, 8, SIZE)
+    for video in settings.videos():
+        with av.open(str(sample / "videos" / f"{video.name}.avi")) as container:
+            frames = [frame.to_ndarray(format="rgb24").astype(int) for frame in container.decode(video=0)]
+        (place, backdrop), (_, rng) = visit(video.scene, SIZE, 0), cast(video, settings)
+        weather = Weather.draw(rng)
+        empty = list(shoot(place, backdrop, [], weather, rng, num_frames=video.num_frames, fps=FPS))
+        shares = []
+        for name, second, *edges, _, _ in rows(sample, f"ava_{video.split}_v2.2"):
+            if name == video.name:
+                number = (int(second) - FIRST_SECOND) * FPS
+                (x1, y1, x2, y2) = np.round(np.array(edges, float) * [*SIZE[::-1], *SIZE[::-1]]).astype(int)
+                difference = np.abs(frames[number] - empty[number].image).max(-1) > 15
+                shares.append(difference[y1:y2, x1:x2].mean())
+        assert min(shares) > 0.2
+        assert np.median(shares) > 0.4
+
+
+def test_people_are_about_a_third_of_the_picture_tall_on_every_stage():
+    for stage in range(len(STAGES)):
+        stander = Performer(Look.draw(np.random.default_rng(0)), (0.0, 7.0), (Act(0, "stand"),), rgb(255, 0, 0))
+        (shot,) = film([stander], stage, 1 / FPS, (144, 216))
+        ((_, top, _, bottom),) = [sighting.box for sighting in shot.sightings]
+        assert 0.28 < (bottom - top) / 144 < 0.42
+
+
+@pytest.fixture
+def look() -> Look:
+    return replace(Look.draw(np.random.default_rng(0)), height=1.75)
+
+
+def test_legs_do_what_their_names_say(look):
+    times = np.arange(0, 2 * gait.JUMP, 0.05)
+    jumps = [min(up for _, up in gait.jumping(look, time).ankles) for time in times]
+    assert max(jumps) > gait.ANKLE + 0.3
+    assert min(jumps) == pytest.approx(gait.ANKLE)
+    assert gait.jumping(look, 3 * gait.JUMP).hip == pytest.approx(gait.standing(look, 0).hip)
+    assert gait.crouching(look, 0).hip < 0.4 * gait.standing(look, 0).hip
+    walker = Performer(look, (0.0, 7.0), (Act(0, "walk", heading=180, speed=1.3),), rgb(255, 0, 0))
+    assert walker.at(2) == pytest.approx([-2.6, 7.0])
+
+
+def test_a_waving_hand_is_above_the_head_and_moves(look):
+    stand = gait.standing(look, 0)
+    for aside in (True, False):
+        places = [gestures.arm(look, gestures.waving(stand, time, aside=aside), 1)[2] for time in np.arange(0, 1, 0.05)]
+        assert min(up for *_, up in places) > 0.9 * look.height
+        assert np.ptp(places, axis=0)[1 if aside else 0] > 0.2
+
+
+def test_acts_turn_into_each_other_without_jerks(look):
+    acts = (Act(0, "stand"), Act(1, "crouch", "wave", heading=-90), Act(2, "run", "hold", 180, 3.0), Act(3, "jump"))
+    person = Performer(look, (0.0, 7.0), acts, rgb(255, 0, 0))
+    for change in (1, 2, 3):
+        before, after = person.parts(change - 1e-4), person.parts(change + 1e-4)
+        joints = min(len(before.start), len(after.start))  # the ball comes last
+        bodies = [parts.start[: joints - 1] for parts in (before, after)]
+        assert np.abs(bodies[0] - bodies[1]).max() < 0.05
+
+
+def test_the_ball_is_where_the_other_takes_it():
+    for seed in range(10):
+        first, second, _, *_ = rehearse("handover", 14, np.random.default_rng(seed))
+        assert np.array_equal(first.ball, second.ball)
+        hands = [act.begin for act in first.acts if act.arms == "hold" and act.begin > 0]
+        for moment in hands:
+            assert second.act(moment - 0.01).arms == "give"
+            assert first.act(moment - 0.01).arms == "take"
+            given = second.parts(moment - 0.01).start[-1]
+            taken = first.parts(moment + 0.01).start[-1]
+            assert np.linalg.norm(given - taken) < 0.25
+        assert hands
+
+
+# Classes --------------------------------------------------------------------------------------------------------------
+
+
+def test_the_usual_sample_shows_every_class_often_in_both_splits():
+    counts = {split: Counter() for split in SPLITS}
+    for video, people in played(usual()):
+        for second in usual().key_seconds():
+            for person in people:
+                counts[video.split].update(person.act(second - FIRST_SECOND).actions)
+    assert set(counts["train"]) == set(counts["val"]) == set(ACTIONS)
+    assert min(counts["train"].values()) >= 70
+    assert min(counts["val"].values()) >= 25
+
+
+def test_every_sketch_is_given_on_every_stage_in_both_splits():
+    for split in SPLITS:
+        given = {(video.sketch, video.scene) for video in usual().videos() if video.split == split}
+        assert given == {(sketch, stage) for sketch in SKETCHES for stage in range(len(STAGES))}
+    assert set(PROGRAMME) == set(SKETCHES)
+
+
+def test_people_watch_exactly_those_who_perform_before_them():
+    for _, people in played(usual()):
+        for time in np.arange(1, 13, 0.5):
+            for person in people:
+                act = person.act(time)
+                if act.actions not in (("stand",), ("stand", "watch")):
+                    continue
+                ahead = [
+                    other
+                    for other in people
+                    if {"jump", "wave"} & set(other.act(time).actions)
+                    and np.dot(act.direction, other.at(time) - person.at(time)) > 0
+                ]
+                assert act.watches == bool(ahead)
+
+
+def test_whether_somebody_watches_cannot_be_told_from_the_crop():
+    """Without the performer the same watchers are drawn, pixel by pixel; only the rest of the picture differs."""
+    checked = 0
+    for seed in range(4):
+        people = rehearse("show", 4, np.random.default_rng(seed))
+        if not people[1].act(0).watches:
+            continue
+        gone = replace(people[0], start=(60.0, 7.0))
+        for shot, other in zip(film(people, 2, 1), film([gone, *people[1:]], 2, 1), strict=True):
+            for sighting in shot.sightings:
+                if sighting.actor and people[sighting.actor].act(0).watches:
+                    x1, y1, x2, y2 = sighting.box
+                    crops = [picture.image[y1:y2, x1:x2].astype(int) for picture in (shot, other)]
+                    assert np.abs(crops[0] - crops[1]).max() <= 1
+                    checked += 1
+            assert (np.abs(shot.image.astype(int) - other.image) > 20).any()
+    assert checked > FPS
+
+
+def test_watchers_and_others_look_left_and_right_alike():
+    turned = {True: Counter(), False: Counter()}
+    for seed in range(200):
+        _, *people = rehearse("show", 14, np.random.default_rng(seed))
+        for person in people:
+            for act in person.acts:
+                if act.legs == "stand" and act.arms == "free":
+                    turned[act.watches][bool(act.direction[0] > 0)] += 1
+    for counts in turned.values():
+        assert 0.4 < counts[True] / counts.total() < 0.6
+
+
+# Making it ------------------------------------------------------------------------------------------------------------
+
+
+def test_one_seed_makes_the_same_files_and_another_seed_others(tmp_path):
+    first, again, other = (
+        files(generate(tmp_path / name, seed=seed, **TINY)) for name, seed in (("first", 3), ("again", 3), ("other", 4))
+    )
+    assert first == again
+    assert list(first) == list(other)
+    assert all(first[name] != other[name] for name in first if name.startswith("videos/"))
+    assert first["annotations/ava_train_v2.2.csv"] != other["annotations/ava_train_v2.2.csv"]
+
+
+def test_two_processes_make_the_same_files_as_one(tmp_path, monkeypatch):
+    settings = {**TINY, "num_training": 2}
+    monkeypatch.setattr(making, "_cores", lambda: 1)
+    alone = files(generate(tmp_path / "alone", **settings))
+    monkeypatch.setattr(making, "_cores", lambda: 2)
+    monkeypatch.setattr(making, "ALONE", 0)
+    assert files(generate(tmp_path / "both", **settings)) == alone
+
+
+def test_an_interrupted_generation_leaves_nothing(tmp_path, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(ava, "write_lists", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        generate(tmp_path / "data" / "sample", **TINY)
+    assert list((tmp_path / "data").iterdir()) == []
+
+
+def test_another_folder_is_never_taken_for_a_sample(tmp_path):
+    (tmp_path / "mine").mkdir()
+    with pytest.raises(ValueError, match="mine is no generated sample"):
+        generate(tmp_path / "mine", **TINY)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"num_training": 0}, {"num_validation": 0}, {"seconds": 5}, {"seconds": 6.5}, {"size": (63, 96)}]
+)
+def test_impossible_settings_are_refused(tmp_path, wrong):
+    with pytest.raises(ValueError, match="no sample can be made"):
+        generate(tmp_path / "sample", **{**TINY, **wrong})
+    assert list(tmp_path.iterdir()) == []
