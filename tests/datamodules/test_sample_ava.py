@@ -302,6 +302,17 @@ def test_the_usual_sample_shows_every_class_often_in_both_splits():
     assert min(counts["val"].values()) >= 25
 
 
+def test_key_frames_show_jumps_on_the_ground_and_in_the_air():
+    high = [
+        min(up for _, up in gait.jumping(person.look, second - FIRST_SECOND - act.begin).ankles) > 0.2
+        for _, people in played(usual())
+        for second in usual().key_seconds()
+        for person in people
+        if (act := person.act(second - FIRST_SECOND)).legs == "jump"
+    ]
+    assert 0.3 < np.mean(high) < 0.7
+
+
 def test_every_sketch_is_given_on_every_stage_in_both_splits():
     for split in SPLITS:
         given = {(video.sketch, video.scene) for video in usual().videos() if video.split == split}
@@ -314,6 +325,7 @@ def test_people_watch_exactly_those_who_perform_before_them():
         for time in np.arange(1, 13, 0.5):
             for person in people:
                 act = person.act(time)
+                assert not act.watches or act.actions == ("stand", "watch")
                 if act.actions not in (("stand",), ("stand", "watch")):
                     continue
                 ahead = [

@@ -60,6 +60,11 @@ def _open(rng: np.random.Generator) -> float:
     return float(TOWARDS + rng.uniform(-40, 40))
 
 
+def _earlier(rng: np.random.Generator) -> float:
+    """A moment before time 0, so that what repeats itself every second is not always seen in the same phase."""
+    return float(rng.uniform(-1, 0))
+
+
 def _passers(duration: float, rng: np.random.Generator) -> list[Performer]:
     """People who cross the stage behind the others and come back: some run, some carry a ball."""
     people = []
@@ -95,7 +100,7 @@ def _show(duration: float, rng: np.random.Generator) -> list[Performer]:
         star = _person(rng, (side * WINGS, y), [Act(0, "stand"), coming, *_performance(rng, change, duration)])
     else:
         leaving = Act(change, legs, "free", 0 if side > 0 else 180, speed)
-        star = _person(rng, (x, y), [*_performance(rng, 0, change), leaving, Act(change + way, "stand")])
+        star = _person(rng, (x, y), [*_performance(rng, _earlier(rng), change), leaving, Act(change + way, "stand")])
     audience = []
     for out in (OUT, NEAR) if rng.random() < 0.5 else (OUT,):
         there, away = _profile(rng, side), _profile(rng, -side)
@@ -145,7 +150,7 @@ def _exercise(duration: float, rng: np.random.Generator) -> list[Performer]:
     kinds = [("jump", "free"), ("stand", "wave"), ("crouch", "free"), ("crouch", "wave")]
     people = []
     for side in (-1, 0, 1):
-        acts, moment, last = [], 0.0, None
+        acts, moment, last = [], _earlier(rng), None
         while moment < duration:
             number = int(rng.choice([number for number in range(len(kinds)) if number != last]))
             acts.append(Act(moment, *kinds[number], _open(rng)))
