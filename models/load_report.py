@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 Shape = tuple[int, ...]
+MAX_LINES = 60  # of a table
 BLOCK = re.compile(r"(\b(?:res_)?blocks\.|_res[1-4]\.|\blayer[1-4]\.|pathway[01]_res)\d+\.")
 PART = re.compile(r"(\b(?:blocks|get_token_probs)\.).*$|(?<=\.)(?:weight|bias)$|^.*(?=\.num_batches_tracked$)")
 
@@ -70,10 +71,11 @@ def _table(rows: list[tuple]) -> list[str]:
     for (state, family, theirs, ours, reason), names in merged.items():
         name = names[0] if len(names) == 1 else f"{family} ({len(names)}x)"
         cells.append((state, name, _spell(theirs), _spell(ours), reason))
+    more = len(cells) - MAX_LINES
+    cells = cells[:MAX_LINES]
     widths = [max(len(row[column]) for row in cells) for column in range(5)] if cells else []
-    return [
-        "  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells
-    ]
+    lines = ["  ".join(["", *map(str.ljust, row, widths)]).rstrip() for row in cells]
+    return [*lines, f"  and {more} more lines"] if more > 0 else lines
 
 
 def _spell(shape: Shape | str) -> str:

@@ -83,7 +83,10 @@ class SlowFastWeights(Family):
             dropped |= dict.fromkeys(their_head, "a head of another kind")
             fresh |= dict.fromkeys(own_head, "the head in the file is of another kind")
             return dropped, fresh
-        head_dropped, head_fresh = last_layer(theirs, self.own, CLASSIFIER if their_head and own_head else HEAD)
+        layers = [part(head, CLASSIFIER) for head in (their_head, own_head)]
+        if their_head and own_head and not all(layers):  # in pieces
+            return dropped, fresh
+        head_dropped, head_fresh = last_layer(theirs, self.own, CLASSIFIER if all(layers) else HEAD)
         return dropped | head_dropped, fresh | head_fresh
 
     def objection(self, weights: Weights) -> str | None:

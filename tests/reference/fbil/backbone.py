@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 import torch
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -90,7 +92,7 @@ def test_cells_outside_of_a_clip_that_fills_the_batch_change_nothing() -> None:
 def test_complete_backbones_have_the_published_tensors() -> None:
     for path, content in documents("arch", "backbone_kwargs", "entries"):
         with torch.device("meta"):
-            model = SlowFast(int(re.search(r"\d+$", content["arch"])[0]), **settings(content["backbone_kwargs"]))
+            model = SlowFast(depth(content), **settings(content["backbone_kwargs"]))
         expected = {name: (shape, dtype) for name, shape, dtype in content["entries"] if name.startswith(WRAPPED)}
         found = {
             WRAPPED + name: (list(tensor.shape), str(tensor.dtype).removeprefix("torch."))
@@ -98,6 +100,20 @@ def test_complete_backbones_have_the_published_tensors() -> None:
         }
         assert found == expected, path.name
         assert sum(parameter.numel() for parameter in model.parameters()) == content["n_parameters"]["backbone"]
+
+
+def test_complete_backbones_have_a_config_node(repository: Path) -> None:
+    nodes = {}
+    with initialize_config_dir(str(repository / "conf"), version_base="1.3"):
+        for path in sorted((repository / "conf/model/backbone").glob("*.yaml")):
+            nodes[path.stem] = OmegaConf.to_container(compose(f"model/backbone/{path.stem}").model.backbone)
+    for path, content in documents("arch", "backbone_kwargs", "entries"):
+        expected = settings(content["backbone_kwargs"]) | {"depth": depth(content), "last_dilation": 2}
+        assert [name for name, node in nodes.items() if expected.items() <= node.items()], path.name
+
+
+def depth(content: dict[str, Any]) -> int:
+    return int(re.search(r"\d+$", content["arch"])[0])
 
 
 def key_maps() -> list[tuple[list[list], dict[str, int]]]:
