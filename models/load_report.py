@@ -8,7 +8,9 @@ from pathlib import Path
 Shape = tuple[int, ...]
 MAX_LINES = 60  # of a table
 BLOCK = re.compile(r"(\b(?:res_)?blocks\.|_res[1-4]\.|\blayer[1-4]\.|pathway[01]_res)\d+\.")
-PART = re.compile(r"(\b(?:blocks|get_token_probs)\.).*$|(?<=\.)(?:weight|bias)$|^.*(?=\.num_batches_tracked$)")
+PART = re.compile(
+    r"(\b(?:blocks|get_token_probs)\.).*$|(?<=\.)(?:weight|bias)$|^.*(?=\.num_batches_tracked$|_momentum$)"
+)
 
 
 @dataclass(frozen=True)

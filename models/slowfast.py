@@ -88,7 +88,7 @@ class SlowFast(nn.Module):
         frozen_norm: bool = True,
         mean: Annotated[tuple[float, float, float], "0 <= mean <= 1"] = (0.45, 0.45, 0.45),
         std: Annotated[tuple[float, float, float], "std > 0"] = (0.225, 0.225, 0.225),
-        activation_checkpointing: bool = False,
+        activation_checkpointing: Annotated[bool, "frozen_norm or not activation_checkpointing"] = False,
         channels_last: bool = False,
     ) -> None:
         super().__init__()

@@ -61,7 +61,7 @@ def saved(state: State, layout: str, folder: Path) -> Path:
     path = folder / "weights"
     if layout == "Caffe2":
         blobs = {name: tensor.numpy() for name, tensor in state.items()}
-        blobs |= {"conv1_w_momentum": blobs["conv1_w"], "lr": 0.1, "model_iter": 3}
+        blobs |= {f"{name}_momentum": array for name, array in blobs.items()} | {"lr": 0.1, "model_iter": 3}
         path.write_bytes(pickle.dumps({"blobs": blobs, "cfg": "text"}, protocol=2))
     elif layout == OWN:
         torch.save({"epoch": 3, "state_dict": state, "scheduler": {}}, path)
@@ -182,7 +182,8 @@ def test_blobs_may_lack_dimensions_or_have_too_many(tmp_path: Path) -> None:
     state |= {"pred_w": weight[..., None, None, None], "pred_b": source.head.classifier.bias.detach()}
     report = load_pretrained(target, saved(state, "Caffe2", tmp_path))
     assert_equal(target.state_dict(), source.state_dict())
-    assert report.dropped == {"conv1_w_momentum": "belongs to the optimizer"}
+    assert report.dropped == {f"{name}_momentum": "belongs to the optimizer" for name in state}
+    assert re.search(r"not used +\*_momentum \(\d+x\) +- +belongs to the optimizer", str(report))
     assert re.search(r"fresh +\*\.num_batches_tracked \(\d+x\) +- +the file does not count batches", str(report))
 
 
