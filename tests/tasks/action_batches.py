@@ -61,6 +61,7 @@ class KeyFrames(LightningDataModule):
     """Gives batches in turn to the processes."""
 
     classes = CLASSES
+    mean, std = torch.full((3,), 0.45), torch.full((3,), 0.225)
 
     def __init__(self, batches: list[dict]) -> None:
         super().__init__()

@@ -42,6 +42,7 @@ class Evaluated(LightningDataModule):
     """Gives one batch of evaluation."""
 
     classes = CLASSES
+    mean, std = KeyFrames.mean, KeyFrames.std
 
     def __init__(self, batch: dict) -> None:
         super().__init__()
@@ -191,3 +192,11 @@ def test_poses_that_are_not_the_first_classes_are_refused() -> None:
 def test_unknown_masks_are_refused() -> None:
     with pytest.raises(ValueError, match=r"task\.masks: expected one of seeded, .*, found 'some'"):
         ActionDetection(detector(), masks="some")
+
+
+def test_pixels_that_were_normalised_for_other_weights_are_refused() -> None:
+    data = KeyFrames([batch_of([1])])
+    data.std = torch.ones(3)
+    task = ActionDetection(detector(), lambda groups: SGD(groups, lr=LEARNING_RATE))
+    with pytest.raises(ValueError, match=r"datamodule\.normalization=None: a std of .* model\.backbone were trained"):
+        trainer().fit(task, datamodule=data)
