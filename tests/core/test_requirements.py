@@ -25,6 +25,8 @@ BUILT = {
     "callbacks.panels.Panels": {"folder": "pictures"},
     "models.vit.VisionTransformer": TINY,
     "models.masked_autoencoder.MaskedAutoencoder": TINY | TINY_DECODER | {"decoder_mask": "running_cell"},
+    "models.fbil.FBILHead": {"dim": 12, "num_heads": 2, "ffn_dim": 8},
+    "models.linear_roi_head.LinearRoIHead": {},
     "models.focusmae.FocusMAE": TINY | TINY_DECODER | {"sampler_num_heads": 1},
 }
 

@@ -12,7 +12,8 @@ from tests.conftest import REPOSITORY
 
 FILES = sorted(path.stem for path in (REPOSITORY / "conf/model").glob("*.yaml"))
 DETECTORS = [name for name in FILES if name.startswith("vad_")]  # of features, not of clips
-NAMES = [name for name in FILES if name not in DETECTORS]
+OF_ACTIONS = [name for name in FILES if name.startswith(("fbil_", "slowfast_"))]  # of clips and boxes
+NAMES = [name for name in FILES if name not in DETECTORS + OF_ACTIONS]
 
 
 def composed(repository: Path, name: str) -> DictConfig:
@@ -40,6 +41,25 @@ def test_a_config_builds_a_detector_that_runs(repository: Path, name: str) -> No
         model = instantiate(config, _convert_="all").eval()
         output = model(torch.empty(2, 10, 7, config.dim), torch.empty(2, 7, dtype=torch.bool))
     assert output["logits"].shape == (2, 7)
+
+
+@pytest.mark.parametrize("name", OF_ACTIONS)
+def test_a_config_builds_a_detector_of_actions(repository: Path, name: str) -> None:
+    config = composed(repository, name)
+    with torch.device("meta"):
+        model = instantiate(config, _convert_="all")  # which compares the head with the backbone
+    assert model.head.classifier.out_features == config.head.num_classes
+
+
+@pytest.mark.parametrize("name", [name for name in OF_ACTIONS if name.endswith("_tiny")])
+@torch.no_grad()
+def test_a_small_detector_of_actions_runs(repository: Path, name: str) -> None:
+    config = composed(repository, name)
+    model = instantiate(config, _convert_="all").eval()
+    video = torch.rand(2, 3, config.num_frames, 96, 144)
+    rois, clip = torch.tensor([[0.1, 0.2, 0.5, 0.9], [0.6, 0.2, 0.9, 0.9]]), torch.tensor([0, 1])
+    output = model(video, rois, clip, torch.tensor([[96, 144], [80, 144]]))
+    assert output["logits"].shape == (2, config.head.num_classes)
 
 
 @pytest.mark.parametrize("size", ["tiny", "vit_s", "vit_b", "vit_l", "vit_h", "vit_g"])
