@@ -102,7 +102,7 @@ class Actions(ClipLoading, ActionSet):
     paths: ClassVar = {"root": ()}
     paths_in_root: ClassVar = {"annotations": ("auto",), "proposals": ("auto",), "label_map": ("auto",)}
     exact = ("rois", "boxes", "scores", "second", "seconds", "truth")
-    staying = ("index", "view", "views", "second", "seconds", "boxes", "truth")
+    staying = ("index", "view", "views", "second", "seconds", "truth")
     collate = staticmethod(collate_key_frames)
     counted = "key frames"
     label_map: LabelMap | None = None

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from datamodules.ava_files import ANNOTATED, NO_CLASS, Rows
+from datamodules.ava_files import NO_CLASS, Rows
 from datamodules.checking import Defect
 from datamodules.label_map import LabelMap
 
@@ -52,11 +52,11 @@ class Judge:
     seconds: tuple[float, float] | None = None
     in_pixels: bool = False
 
-    def __call__(self, rows: Rows, kind: str = ANNOTATED) -> tuple[Rows, list[Defect]]:
+    def __call__(self, rows: Rows) -> tuple[Rows, list[Defect]]:
         """Keep the rows that can be used, with boxes in [0, 1] and ids as classes, and say what is wrong with others.
 
-        Rows of classes that are known and not asked for are left aside without a word; of proposed boxes the class is.
-        Rows that are there twice are named and kept.
+        Rows of classes that are known and not asked for are left aside without a word. Rows that are there twice are
+        named and kept.
         """
         names, place = np.unique(rows.videos, return_inverse=True)
         extents = [self.extents.get(name) for name in names.tolist()]
