@@ -99,8 +99,7 @@ def check_annotations(
                 movies[video.name] = UnreadableSource(video.name, video.path, error.reason)
                 if facts is not None:
                     yield Defect(MISPLACED, split, str(video.path), error.reason)
-    first, *others = splits
-    yield from leaks(first, others, splits)
+    first = next(iter(splits))
     yield from same_content({split: [video.path for video in videos] for split, videos in splits.items()}, examined)
     classes, defects = data.read_label_map()
     yield from defects
@@ -111,15 +110,6 @@ def check_annotations(
         yield from missed(split, data, indices[split]) if split != first else ()
         yield from unknown_excluded(split, data)
     yield from untrained(classes, indices, str(data.tables(first).annotated), first)
-
-
-def leaks(first: str, others: Sequence[str], splits: Mapping[str, Sequence[Listed]]) -> Iterator[Defect]:
-    """Name the videos that are annotated in more than one split."""
-    known = {video.path for video in splits[first]}
-    for split in others:
-        for video in splits[split]:
-            if video.path in known:
-                yield Defect(LEAK, split, str(video.path), f"is in {first} as well")
 
 
 def missed(split: str, data: "ActionSet", index: Index) -> Iterator[Defect]:

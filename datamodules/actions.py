@@ -79,7 +79,7 @@ class Actions(ClipLoading, ActionSet):
         eval_boxes: Boxes that are evaluated; ``auto``: those of the detector where there are any, else annotated ones.
         train_min_score: Score that boxes of the detector have at least in training.
         min_score: The same in evaluation.
-        val_every_s: Validate on seconds that this divides; test and prediction visit all.
+        val_every_s: Validate on key frames whose whole seconds this divides; test and prediction visit all.
         normalization: Statistics of the pixels, those that the network was trained with.
         reader: ``auto`` reads each video with the fastest backend that is exact on it; or the name of one.
         batch_size: Key frames per step and device; in evaluation each with all its views.
@@ -210,7 +210,7 @@ class Actions(ClipLoading, ActionSet):
                 "the ANNOTATED boxes are evaluated, no detector's: numbers cannot be compared with published ones"
             )
         chosen = proposed if use_proposed else index.annotated
-        asked = (index.count(chosen | index.annotated) > 0) & (index.second % every_s == 0)
+        asked = (index.count(chosen | index.annotated) > 0) & (np.floor(index.second) % every_s == 0)
         visited = np.flatnonzero(asked & self.belongs(index, VAL))
         sides = tuple(options.eval_short_sides or (options.short_side,))
         looks = EvaluationLooks(sides, tuple(options.eval_shifts_s or (0.0,)), options.eval_flip)

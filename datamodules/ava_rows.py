@@ -81,7 +81,7 @@ class Judge:
                 lambda n: f"{spelled(rows.boxes[n])} is not in 0 to 1{self.units(rows)}",
             ),
             NO_AREA: ((low >= high).any(1), lambda n: f"{spelled(rows.boxes[n])}: expected x1 < x2 and y1 < y2"),
-            UNKNOWN_CLASS: (unknown, lambda n: f"{rows.classes[n]!r} is not in the label map"),
+            UNKNOWN_CLASS: (unknown, lambda n: f"{str(rows.classes[n])!r} is not in the label map"),
             BAD_SCORE: ((rows.scores < 0) | (rows.scores > 1), lambda n: f"score {rows.scores[n]:g}"),
         }
         defects = [

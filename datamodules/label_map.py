@@ -68,8 +68,11 @@ class LabelMap:
 
 
 def of_names(names: Iterable[str]) -> LabelMap:
-    """Number classes of one's own from 1, in the order of their names."""
-    return LabelMap(tuple(Action(place, name) for place, name in enumerate(sorted(set(names)), start=1)))
+    """Number classes of one's own from 1, in the order of their names; names that are all numbers are the ids."""
+    found = sorted(set(names))
+    if all(name.isdecimal() for name in found):
+        return LabelMap(tuple(Action(number, str(number)) for number in sorted({int(name) for name in found})))
+    return LabelMap(tuple(Action(place, name) for place, name in enumerate(found, start=1)))
 
 
 def read_label_map(path: Path) -> LabelMap:

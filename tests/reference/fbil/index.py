@@ -106,4 +106,4 @@ def test_clips_and_key_frame_files_are_those_of_the_reference(folder: Path) -> N
         assert clip == entry["clip_index0"]
         assert clip[num_frames // 2] == min(entry["center_index0"], frames.count - 1)
         number = int(entry["keyframe_file"].rpartition("_")[2].partition(".")[0])
-        assert number == entry["center_index0"] + 1
+        assert clip[num_frames // 2] == number - 1
