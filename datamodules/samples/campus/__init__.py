@@ -1,1 +1,1 @@
-"""A small campus, its people and the cameras that watch it: the world behind the ShanghaiTech sample."""
+"""A small campus, its people and the cameras that watch it: the world behind the samples."""
