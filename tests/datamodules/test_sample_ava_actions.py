@@ -180,6 +180,14 @@ def test_whether_somebody_watches_cannot_be_told_from_the_crop():
     assert checked > FPS
 
 
+def test_who_watches_looks_like_who_stands(look):
+    """The word is nothing but a word: body, limbs and colours are those of anybody who stands."""
+    watcher = Performer(look, (0.0, 7.0), (Act(0, "stand", watches=True),), rgb(255, 0, 0))
+    stander = replace(watcher, acts=(Act(0, "stand"),))
+    for time in (0.0, 0.7, 3.1):
+        assert all(np.array_equal(*pair) for pair in zip(watcher.parts(time), stander.parts(time), strict=True))
+
+
 def test_watchers_and_others_look_left_and_right_alike():
     turned = {True: Counter(), False: Counter()}
     for seed in range(200):
