@@ -93,6 +93,13 @@ class FrameMAP(ExactMetric):
         found = summary(self.precisions, self.classes)
         return {name: torch.tensor(value, dtype=torch.float64) for name, value in found.items()}
 
+    def match(self, boxes: Tensor, truth: Tensor) -> list[int]:
+        """Say for each box (R, 4) which true box of (G, 4) it finds, by position; -1 for none."""
+        keys = [np.zeros(len(each), dtype=np.int64) for each in (boxes, truth)]
+        arrays = [each.cpu().double().numpy() for each in (boxes, truth)]
+        position, overlap = closest(keys[0], arrays[0], keys[1], arrays[1])
+        return np.where(overlap >= self.iou, position, NONE).tolist()
+
     def write_results(self, path: Path, frames: Mapping[int, KeyFrame], decimals: int | None = None) -> None:
         """Write what was detected in the official format; measured from the file, every number is the same.
 

@@ -171,7 +171,7 @@ def require_in_common(
         if not known.any() and (len(rows) or rows is truth):
             problem = f"{name}: of {len(rows)} rows none is of a class of the label map"
             raise refused(problem, "ids of classes", (set(ids), "label map"), (set(rows.label.tolist()), name))
-    truth, detections = (rows.take(np.isin(rows.label, ids)) for rows in (truth, detections))
+    truth, detections = (rows.of_classes(ids) for rows in (truth, detections))
     if not len(detections):
         return
     views: dict[str, Callable[[BoxRows], set]] = {

@@ -1,13 +1,14 @@
 """Which rows of a frame the official AVA evaluator keeps, and in which order it goes through them, ties included."""
 
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from heapq import heappush, heapreplace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from metrics.box_matching import Booleans, Floats, Integers
+from metrics.sorting import by_appearance, descending_ranks, stable_order
 
 
 @dataclass(frozen=True)
@@ -15,7 +16,7 @@ class BoxRows:
     """Boxes that are said to do something: a row for each box and class, as in the official files.
 
     Attributes:
-        frame: (N,) int64, number of the key frame.
+        frame: (N,) int64, number of the key frame, from 0.
         label: (N,) int64, id of the class.
         box: (N, 4) float64, x1, y1, x2, y2.
         score: (N,) float64, of a detection; of a true box the number of the person, or 0.
@@ -33,13 +34,10 @@ class BoxRows:
         """Some of the rows, by position or by mask."""
         return BoxRows(self.frame[rows], self.label[rows], self.box[rows], self.score[rows])
 
-
-def by_appearance(frame: Integers) -> Integers:
-    """Number frames (N,) in the order in which they appear, from 0."""
-    _, first, number = np.unique(frame, return_index=True, return_inverse=True)
-    rank = np.empty(len(first), dtype=np.int64)
-    rank[first.argsort()] = np.arange(len(first))
-    return rank[number]
+    def of_classes(self, ids: Sequence[int]) -> "BoxRows":
+        """The rows of some classes; not copied where these are all."""
+        known = np.isin(self.label, ids)
+        return self if known.all() else self.take(known)
 
 
 def official_order(rows: BoxRows, cap: int | None) -> Integers:
@@ -57,29 +55,32 @@ def official_order(rows: BoxRows, cap: int | None) -> Integers:
     Returns:
         int64, positions in ``rows``.
     """
-    frame = by_appearance(rows.frame)
-    order = np.lexsort((-rows.score, frame))
+    frame, rank = by_appearance(rows.frame), descending_ranks(rows.score)
+    order = stable_order(rank, frame)
     sizes = np.bincount(frame)
     place = np.arange(len(order)) - (sizes.cumsum() - sizes).repeat(sizes)
     kept = order if cap is None else order[place < cap]
-    for number in frames_of_the_heap(rows, frame, order, None if cap is None else place == cap):
-        start, stop = np.searchsorted(frame[kept], (number, number + 1))
-        kept[start:stop] = heap_order(rows, np.flatnonzero(frame == number), cap)
+    starts = np.searchsorted(frame[kept], np.arange(len(sizes) + 1))
+    members = np.split(stable_order(frame), sizes.cumsum()[:-1])
+    for number in frames_of_the_heap(frame, rank, rows.label, order, None if cap is None else place == cap):
+        kept[starts[number] : starts[number + 1]] = heap_order(rows, members[number], cap)
     return kept
 
 
-def frames_of_the_heap(rows: BoxRows, frame: Integers, order: Integers, beyond: Booleans | None) -> Integers:
+def frames_of_the_heap(
+    frame: Integers, rank: Integers, label: Integers, order: Integers, beyond: Booleans | None
+) -> Integers:
     """Frames in which the heap decides: between equal scores of a class, or between equal ones at the cap."""
     tied = np.zeros(len(order), dtype=bool)
-    tied[1:] = (np.diff(frame[order]) == 0) & (np.diff(rows.score[order]) == 0)
+    tied[1:] = (np.diff(frame[order]) == 0) & (np.diff(rank[order]) == 0)
     at_the_cap = order[:0] if beyond is None else order[tied & beyond]
     some = order[tied | np.append(tied[1:], False)]
-    some = some[np.lexsort((rows.score[some], rows.label[some], frame[some]))]
-    equal = np.all([np.diff(each[some]) == 0 for each in (frame, rows.label, rows.score)], 0)
+    some = some[stable_order(label[some], rank[some], frame[some])]
+    equal = np.all([np.diff(each[some]) == 0 for each in (frame, rank, label)], 0)
     return np.unique(frame[np.concatenate([at_the_cap, some[1:][equal]])])
 
 
-def heap_order(rows: BoxRows, members: NDArray[np.int64], cap: int | None) -> list[int]:
+def heap_order(rows: BoxRows, members: Integers, cap: int | None) -> list[int]:
     """The rows of one frame as the heap lists them; ``members`` are their positions, ascending."""
     heap: list[tuple[float, ...]] = []
     owners = defaultdict(list)

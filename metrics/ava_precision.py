@@ -9,6 +9,7 @@ import numpy as np
 
 from metrics.ava_order import BoxRows, official_order
 from metrics.box_matching import Booleans, Floats, closest, first_come
+from metrics.sorting import descending_ranks, stable_order
 
 Cap = Literal["official", "none"]
 Classes = Sequence[tuple[int, str, str]]
@@ -48,25 +49,23 @@ def average_precisions(
         ValueError: For a true box of x2 < x1 or y2 < y1, a coordinate or score that is no number, or an unknown cap.
     """
     require_cap(cap)
-    truth, detections = (rows.take(np.isin(rows.label, ids)) for rows in (truth, detections))
+    truth, detections = (rows.of_classes(ids) for rows in (truth, detections))
     require_boxes(truth, detections)
-    truth, detections = truth.take(official_order(truth, None)), detections.take(official_order(detections, CAPS[cap]))
-    detections = detections.take((detections.box[:, :2] < detections.box[:, 2:]).all(1))
-    right = hits(truth, detections, iou)
-    order = np.lexsort((-np.arange(len(right)), -detections.score, detections.label))
-    label, right = detections.label[order], right[order]
-    classes = np.asarray(ids, dtype=np.int64)
-    starts, stops = np.searchsorted(label, classes), np.searchsorted(label, classes, "right")
-    counts = [np.count_nonzero(truth.label == each) for each in ids]
-    found = (right[start:stop] for start, stop in zip(starts, stops, strict=True))
+    truth, order = truth.take(official_order(truth, None)), official_order(detections, CAPS[cap])
+    x1, y1, x2, y2 = detections.box.T
+    detections = detections.take(order[((x1 < x2) & (y1 < y2))[order]])
+    numbers = np.zeros(max(ids) + 1, dtype=np.int64)
+    numbers[list(ids)] = np.arange(len(ids))
+    classes, true_classes = (numbers[rows.label] for rows in (detections, truth))
+    keys, true_keys = detections.frame * len(ids) + classes, truth.frame * len(ids) + true_classes
+    right = first_come(*closest(keys, detections.box, true_keys, truth.box), iou)
+    last_first = np.arange(len(right))[::-1]
+    ranks = descending_ranks(detections.score)
+    counted = last_first[stable_order(ranks[last_first], classes[last_first])]
+    ends = np.bincount(classes, minlength=len(ids)).cumsum()
+    counts = np.bincount(true_classes, minlength=len(ids)).tolist()
+    found = np.split(right[counted], ends[:-1])
     return np.array([average_precision(each, count) for each, count in zip(found, counts, strict=True)])
-
-
-def hits(truth: BoxRows, detections: BoxRows, iou: float) -> Booleans:
-    """Which detections (N,) find a true box; both in the order of `official_order`."""
-    span = 1 + max((int(rows.label.max()) for rows in (truth, detections) if len(rows)), default=0)
-    keys, true_keys = (rows.frame * span + rows.label for rows in (detections, truth))
-    return first_come(*closest(keys, detections.box, true_keys, truth.box), iou)
 
 
 def average_precision(right: Booleans, count: int) -> float:
@@ -81,10 +80,11 @@ def average_precision(right: Booleans, count: int) -> float:
     """
     if count == 0:
         return math.nan
-    found = right.cumsum()
-    precision = np.maximum.accumulate((found / np.arange(1, len(right) + 1))[::-1])[::-1]
+    [places] = right.nonzero()
+    found = np.arange(1, len(places) + 1)
+    precision = np.maximum.accumulate((found / (places + 1))[::-1])[::-1]  # between two of them it only falls
     steps = np.diff(found / count, prepend=0)  # as the official evaluator rounds them
-    return float((steps * precision)[right].sum())
+    return float((steps * precision).sum())
 
 
 def mean(values: Floats) -> float:
@@ -121,9 +121,8 @@ def require_cap(cap: str) -> None:
 def require_boxes(truth: BoxRows, detections: BoxRows) -> None:
     """Refuse numbers that cannot be compared, and true boxes that are turned over."""
     for kind, rows in {"true boxes": truth, "detections": detections}.items():
-        wrong = ~(np.isfinite(rows.box).all(1) & np.isfinite(rows.score))
-        if wrong.any():
-            first = rows.take(wrong)
+        if not (np.isfinite(rows.box).all() and np.isfinite(rows.score).all()):
+            first = rows.take(~(np.isfinite(rows.box).all(1) & np.isfinite(rows.score)))
             raise ValueError(
                 f"{kind}: expected finite coordinates and scores, found box {first.box[0].tolist()} with score "
                 f"{first.score[0]:g} in frame {first.frame[0]}, class {first.label[0]}"

@@ -3,6 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from metrics.sorting import stable_order
+
 Floats, Integers, Booleans = NDArray[np.float64], NDArray[np.int64], NDArray[np.bool_]
 
 NONE = -1  # in place of a box: there is none
@@ -18,21 +20,22 @@ def iou(boxes: Floats, others: Floats) -> Floats:
     Returns:
         (N,) in [0, 1].
     """
-    sides = np.minimum(boxes[:, 2:], others[:, 2:]) - np.maximum(boxes[:, :2], others[:, :2])
-    shared = np.maximum(sides, 0).prod(1)
+    width, height = np.maximum(np.minimum(boxes[:, 2:], others[:, 2:]) - np.maximum(boxes[:, :2], others[:, :2]), 0).T
+    shared = width * height
     return shared / (areas(boxes) + areas(others) - shared)
 
 
 def areas(boxes: Floats) -> Floats:
     """Areas of boxes (N, 4) -> (N,)."""
-    return (boxes[:, 2:] - boxes[:, :2]).prod(1)
+    width, height = (boxes[:, 2:] - boxes[:, :2]).T
+    return width * height
 
 
 def closest(keys: Integers, boxes: Floats, other_keys: Integers, others: Floats) -> tuple[Integers, Floats]:
     """Find for each box the other box of the same key that overlaps it most, the first of equal ones.
 
     Args:
-        keys: (N,), a frame, or a class in a frame.
+        keys: (N,), a frame, or a class in a frame; from 0, best not far above N.
         boxes: (N, 4), as in `iou`.
         other_keys: (M,).
         others: (M, 4).
@@ -40,10 +43,9 @@ def closest(keys: Integers, boxes: Floats, other_keys: Integers, others: Floats)
     Returns:
         Positions (N,) in ``others``, `NONE` where no other box has the key; and their overlaps (N,), 0 for none.
     """
-    by_key = np.argsort(other_keys, kind="stable")
-    ordered = other_keys[by_key]
-    first = np.searchsorted(ordered, keys)
-    counts = np.searchsorted(ordered, keys, "right") - first
+    by_key = stable_order(other_keys)
+    sizes = np.bincount(other_keys, minlength=1 + max(keys.max(initial=0), other_keys.max(initial=0)))
+    counts, first = sizes[keys], (sizes.cumsum() - sizes)[keys]
     position, overlap = np.full(len(keys), NONE), np.zeros(len(keys))
     some = np.flatnonzero(counts)
     if not len(some):

@@ -16,6 +16,7 @@ from torch.multiprocessing.spawn import start_processes
 from torch.utils.data import DistributedSampler
 
 from datamodules.loading import Shard
+from metrics.ava import FrameMAP
 from metrics.exact import EvaluationError, ExactMetric
 from metrics.frame_anomaly import FrameAnomaly
 from metrics.weighted_mean import WeightedMean
@@ -31,6 +32,9 @@ FRAME_NUMBERS = (
     *(f"false_alarm{over}" for over in ("", "_normal", "_anomalous")),
     *("pr_auc_trapezoid", "auc_scene_00", "auc_scene_01"),
 )
+ACTIONS = [(3, "walk", "pose"), (5, "sit", "pose"), (17, "read", "object")]
+ACTION_NUMBERS = ("map", "map_pose", "map_object", "ap_walk", "ap_sit", "ap_read")
+KEY_FRAMES = 40
 
 
 class Ranking(ExactMetric):
@@ -70,6 +74,17 @@ def frames(index: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     place = index.repeat_interleave(counts) * 20 + torch.cat([torch.arange(int(count)) for count in counts])
     score = torch.sin(place * 0.7).mul(3).round().div(6).add(0.5)
     return counts, score, (torch.sin(place * 0.9) > 0.5) & (place // 20 % 3 > 0), index % 3 - 1
+
+
+def persons(index: Tensor) -> list[tuple[Tensor, Tensor]]:
+    """Boxes of each key frame, none of every fourth, with coarse scores of three actions."""
+    counts, score, _ = boxes(index)
+    place = index.repeat_interleave(counts) * 4 + torch.cat([torch.arange(int(count)) for count in counts])
+    corner = torch.stack([torch.sin(place * 1.3), torch.cos(place * 1.9)], 1).abs() / 2
+    scores = (score[:, None] * torch.tensor([0.1, -0.2, 0.3])).sigmoid()
+    return list(
+        zip(torch.cat([corner, corner + 0.3], 1).split(counts.tolist()), scores.split(counts.tolist()), strict=True)
+    )
 
 
 def batches(length: int, seed: int, batch_size: int, rank: int, world_size: int) -> Iterator[Tensor]:
@@ -116,6 +131,13 @@ def cases(rank: int, world_size: int) -> Iterator[tuple[str, str]]:
                 counts, score, label, scene = frames(index)
                 anomaly.update(index, counts, score, label, scene)
             for name, value in anomaly.compute().items():
+                yield f"{name} in batches of {batch_size}, order {seed}", float(value).hex()
+            actions = FrameMAP(ACTIONS)
+            actions.expect(KEY_FRAMES)
+            for index in batches(KEY_FRAMES, *shape):
+                found = persons(index)
+                actions.update(index, found, [(box + 0.02, (score > 0.5).float()) for box, score in found])
+            for name, value in actions.compute().items():
                 yield f"{name} in batches of {batch_size}, order {seed}", float(value).hex()
     share = torch.arange(7)[rank::world_size]
     yield (

@@ -10,7 +10,17 @@ from torch import nn
 
 from metrics.exact import EvaluationError, ExactMetric, exact_sum
 from tests.conftest import REPOSITORY
-from tests.metrics.ranks import BATCH_SIZES, FRAME_NUMBERS, MEANS, SEEDS, WORLD_SIZES, Ranking, boxes, numbers
+from tests.metrics.ranks import (
+    ACTION_NUMBERS,
+    BATCH_SIZES,
+    FRAME_NUMBERS,
+    MEANS,
+    SEEDS,
+    WORLD_SIZES,
+    Ranking,
+    boxes,
+    numbers,
+)
 from tests.toy_project import run_python
 
 
@@ -29,7 +39,7 @@ def test_all_processes_find_the_same(found: dict) -> None:
     assert all(rank == ranks[0] for ranks in found.values() for rank in ranks)
 
 
-@pytest.mark.parametrize("name", [*MEANS, "ranking", *FRAME_NUMBERS])
+@pytest.mark.parametrize("name", [*MEANS, "ranking", *FRAME_NUMBERS, *ACTION_NUMBERS])
 def test_a_metric_has_the_same_bits_on_any_number_of_processes_in_any_batches_and_order(name: str, found: dict) -> None:
     shapes = [f"{name} in batches of {size}, order {seed}" for size in BATCH_SIZES for seed in SEEDS]
     values = {float.fromhex(ranks[0][shape]) for ranks in found.values() for shape in shapes}
