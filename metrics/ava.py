@@ -10,7 +10,7 @@ from torch import Tensor
 from metrics.ava_files import KeyFrame, write_results
 from metrics.ava_order import BoxRows
 from metrics.ava_precision import CAPS, IOU, Cap, Classes, average_precisions, key, require_cap, summary
-from metrics.box_matching import NONE, Booleans, Floats, Integers, closest
+from metrics.box_matching import NONE, Integers, closest
 from metrics.exact import ExactMetric
 
 Boxes = tuple[Tensor, Tensor]
@@ -88,8 +88,7 @@ class FrameMAP(ExactMetric):
             found = f"{self._value[wrong][0].tolist()} in sample {self._frame[wrong][0]}"
             raise ValueError(f"FrameMAP: expected true labels of 0 or 1, found {found}")
         self.true_boxes = self._value[self._true].sum(0).astype(np.int64)
-        truth, detections = self._rows(self._true, self._value == 1), self._rows(~self._true)
-        self.precisions = average_precisions(truth, detections, self._ids.tolist(), self.cap, self.iou)
+        self.precisions = average_precisions(self._truth(), self._detections(), self._ids.tolist(), self.cap, self.iou)
         found = summary(self.precisions, self.classes)
         return {name: torch.tensor(value, dtype=torch.float64) for name, value in found.items()}
 
@@ -108,7 +107,7 @@ class FrameMAP(ExactMetric):
             frames: Video and second of every sample.
             decimals: As in `metrics.ava_files.write_results`.
         """
-        write_results(path, self._rows(~self._true), frames, decimals)
+        write_results(path, self._detections(), frames, decimals)
 
     def confusion(self, group: str) -> tuple[list[str], Integers]:
         """Count which class of a group is found on the true boxes that have exactly one label of it.
@@ -137,12 +136,16 @@ class FrameMAP(ExactMetric):
     def _ids(self) -> Integers:
         return np.array([number for number, _, _ in self.classes], dtype=np.int64)
 
-    def _rows(self, boxes: Booleans, among: Booleans | None = None) -> BoxRows:
-        """A row for every class of some boxes, or for those of ``among`` (R, C)."""
-        chosen = boxes[:, None] if among is None else boxes[:, None] & among
-        box, label = np.nonzero(np.broadcast_to(chosen, self._value.shape))
-        scores: Floats = self._value[box, label] if among is None else np.zeros(len(box))
-        return BoxRows(self._frame[box], self._ids[label], self._box[box], scores)
+    def _detections(self) -> BoxRows:
+        """A row for every detected box and class."""
+        box, classes = np.flatnonzero(~self._true), len(self.classes)
+        rows = box.repeat(classes)
+        return BoxRows(self._frame[rows], np.tile(self._ids, len(box)), self._box[rows], self._value[box].ravel())
+
+    def _truth(self) -> BoxRows:
+        """A row for every label of a true box, with the number of the box, as official files number persons."""
+        box, label = (self._true[:, None] & (self._value == 1)).nonzero()
+        return BoxRows(self._frame[box], self._ids[label], self._box[box], box.astype(np.float64))
 
 
 def require_distinct(classes: Classes) -> None:

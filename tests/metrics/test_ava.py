@@ -141,9 +141,9 @@ def evaluated(frames: list, order: list[int], size: int, **options: object) -> t
 
 def as_rows(frames: list, part: int) -> list[loops.Row]:
     return [
-        (number, label, tuple(box), value if part == 0 else 0.0)
+        (number, label, tuple(box), value if part == 0 else float(person))
         for number, frame in enumerate(frames)
-        for box, values in zip(frame[part][0].tolist(), frame[part][1].tolist(), strict=True)
+        for person, (box, values) in enumerate(zip(*(each.tolist() for each in frame[part]), strict=True))
         for (label, _, _), value in zip(CLASSES, values, strict=True)
         if part == 0 or value
     ]
@@ -170,7 +170,7 @@ def test_the_file_of_results_gives_the_same_numbers(ties: bool, tmp_path: Path) 
     metric, _ = evaluated(frames, list(range(30)), 5)
     seconds = {number: (f"video_{number // 10}", 902 + number % 10) for number in range(30)}
     metric.write_results(tmp_path / "detections.csv", seconds)
-    truth = [(*seconds[frame], *box, label) for frame, label, box, _ in as_rows(frames, 1)]
+    truth = [(*seconds[frame], *box, label, person) for frame, label, box, person in as_rows(frames, 1)]
     (tmp_path / "truth.csv").write_text("".join(f"{','.join(map(str, row))}\n" for row in truth))
     found = average_precisions_of_files(tmp_path / "truth.csv", tmp_path / "detections.csv", IDS)
     assert np.array_equal(found, metric.precisions, equal_nan=True)
