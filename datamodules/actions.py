@@ -96,9 +96,9 @@ class Actions(ClipLoading, ActionSet):
     """
 
     provides = (
-        *("video", "mean", "std", "size", "name", "second", "frames", "seconds", "index", "view", "views"),
-        *("clip", "rois", "actor", "boxes", "scores", "targets", "truth"),
-    )
+        "video", "mean", "std", "size", "name", "second", "frames", "seconds", "index", "view", "views",
+        "clip", "rois", "actor", "boxes", "scores", "targets", "truth",
+    )  # fmt: skip
     paths: ClassVar = {"root": ()}
     paths_in_root: ClassVar = {"annotations": ("auto",), "proposals": ("auto",), "label_map": ("auto",)}
     exact = ("rois", "boxes", "scores", "second", "seconds", "truth")
