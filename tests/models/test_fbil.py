@@ -140,6 +140,23 @@ def test_actors_see_each_other_only_when_they_are_meant_to() -> None:
         assert torch.allclose(before[3:], after[3:], atol=1e-5)  # other clips
 
 
+@pytest.mark.parametrize("together", [False, True])
+def test_nobody_is_ever_given_nothing_to_look_at(together: bool) -> None:
+    head, given, seen = make_fbil(actor_interaction=together), batch(), []
+
+    def look(_: nn.Module, __: tuple, options: dict[str, Any]) -> None:
+        if (blocked := options["key_padding_mask"]) is not None:
+            seen.append(not blocked.all(1).any())
+
+    for part in head.modules():
+        if isinstance(part, nn.MultiheadAttention):
+            part.register_forward_pre_hook(look, with_kwargs=True)
+    everything = torch.tensor([[0.0, 0.0, 1.0, 1.0]])
+    for rois, clip in ((ROIS[:3], CLIP[:3]), (ROIS[:0], CLIP[:0]), (everything, CLIP[3:4])):
+        head(**given | {"rois": rois, "clip": clip, "masks": None})
+    assert seen and all(seen)
+
+
 @torch.no_grad()
 def test_the_foreground_branch_sees_the_foreground_and_the_background_branch_the_rest() -> None:
     head, given = make_fbil(encoder_depth=0).eval(), batch()
