@@ -70,6 +70,7 @@ class ActionDetection(ExactEvaluation):
         self.save_hyperparameters(ignore=["model", "optimizer", "scheduler"])
         self.model, self.optimizer, self.scheduler = model, optimizer, scheduler
         self.mask_draws = MaskDraws(model.head, masks, mask_draws, seed)
+        self.frame_map = nn.ModuleDict()  # the classes are known from `setup` on
         self.mean_loss = nn.ModuleDict({stage: WeightedMean() for stage in STAGES})
         self.num_pose = 0
         self._step_total = torch.zeros(2, dtype=torch.float64)  # loss and number of the actors of a step so far
@@ -87,7 +88,7 @@ class ActionDetection(ExactEvaluation):
             self.num_pose = sum(group == POSE for _, _, group in classes)
             if any(group != POSE for _, _, group in classes[: self.num_pose]):
                 raise ValueError("the classes of pose are not the first ones of the data: set task.pose_softmax=false")
-        self.frame_map = nn.ModuleDict({stage: FrameMAP(classes, self.hparams.cap) for stage in STAGES})
+        self.frame_map.update({stage: FrameMAP(classes, self.hparams.cap) for stage in STAGES})
 
     def _require_normalisation(self) -> None:
         """Refuse pixels that were normalised otherwise than for the training of the backbone's weights."""
