@@ -141,7 +141,7 @@ class ActionReport(Callback):
         folder.mkdir(exist_ok=True)
         pictures = {
             "precision": draw_precisions(metric.classes, metric.precisions, metric.true_boxes, note),
-            "confusion": draw_confusion(*metric.confusion(self.confusion), note),
+            "confusion": draw_confusion(*metric.confusion(self.confusion), f"group of actions: {self.confusion}"),
             "clips": png(sheet(self._scenes, self.num_frames)) if self._scenes else None,
         }
         for old in folder.glob(f"{stem}_clip_*.mp4"):

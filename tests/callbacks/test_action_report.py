@@ -2,18 +2,18 @@
 
 import io
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
 import torch
-from lightning import LightningDataModule, LightningModule, Trainer
+from lightning import LightningModule
 from lightning.pytorch.loggers import TensorBoardLogger
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
 
 from callbacks.action_charts import draw_confusion, draw_precisions
 from callbacks.action_pictures import COLOURS, Person, Scene, described, picture, sheet
@@ -21,96 +21,19 @@ from callbacks.action_report import ActionReport
 from callbacks.action_scenes import pixels, predicted, scene_of, scenes_of
 from callbacks.video_file import mp4
 from metrics.ava import FrameMAP
-from tasks.evaluation import ExactEvaluation
-
-CLASSES = [(3, "walk", "pose"), (4, "sit", "pose"), (17, "read", "object")]
-HEIGHT, WIDTH, FRAMES = 48, 64, 8
-LEFT, MIDDLE = (0.1, 0.2, 0.3, 0.9), (0.5, 0.25, 0.75, 0.875)
-MEAN, STD = torch.tensor([0.4, 0.5, 0.6]), torch.tensor([0.2, 0.3, 0.4])
-
-
-def key_frame(index: int, view: int = 0, views: int = 1) -> dict:
-    """A batch of one clip, in which a walking reader is seen, a sitting one missed, and somebody who is not there."""
-    video = torch.zeros(1, 3, FRAMES, HEIGHT + 2, WIDTH + 4)
-    brightness = torch.linspace(0, 1, FRAMES).view(1, FRAMES, 1, 1) * 0.5 + 0.01 * index
-    video[0, :, :, :HEIGHT, :WIDTH] = (brightness - MEAN.view(3, 1, 1, 1)) / STD.view(3, 1, 1, 1)
-    boxes = torch.tensor([LEFT, (0.8, 0.0, 1.0, 0.2)], dtype=torch.float64)
-    truth = torch.tensor([LEFT, MIDDLE], dtype=torch.float64), torch.tensor([[1.0, 0, 1], [0, 1, 0]])
-    return {
-        "video": video,
-        "mean": MEAN,
-        "std": STD,
-        "size": torch.tensor([[HEIGHT, WIDTH]]),
-        "name": [f"scene_{index // 2}"],
-        "second": torch.tensor([902.0 + index], dtype=torch.float64),
-        "seconds": (902 + index + (torch.arange(FRAMES) - FRAMES // 2) / 10).double()[None],
-        "index": torch.tensor([index]),
-        "view": torch.tensor([view]),
-        "views": torch.tensor([views]),
-        "clip": torch.zeros(2, dtype=torch.int64),
-        "rois": boxes.float(),
-        "boxes": boxes,
-        "truth": [truth],
-    }
-
-
-class KeyFrames(Dataset):
-    def __init__(self, count: int = 6) -> None:
-        self.count = count
-
-    def __len__(self) -> int:
-        return self.count
-
-    def __getitem__(self, index: int) -> dict:
-        return key_frame(index)
-
-
-class Streets(LightningDataModule):
-    protocol = "toy streets"
-
-    def train_dataloader(self) -> DataLoader:
-        return DataLoader(KeyFrames(), batch_size=None)
-
-    val_dataloader = test_dataloader = train_dataloader
-
-
-class Witness(ExactEvaluation):
-    """Sees everybody walk."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.zeros(()))
-        self.frame_map = nn.ModuleDict({stage: FrameMAP(CLASSES) for stage in ("val", "test")})
-        self.asked: list[int] = []
-
-    def detections(self, batch: dict) -> Tensor:
-        self.asked.append(int(batch["index"]))
-        return self.scores(batch)
-
-    def scores(self, batch: dict) -> Tensor:
-        return torch.tensor([[0.9, 0.2, 0.3], [0.6, 0.1, 0.7]]) + 0.001 * batch["index"]
-
-    def training_step(self, batch: dict, batch_idx: int) -> Tensor:
-        return self.weight * batch["video"].mean()
-
-    def evaluate(self, stage: str, batch: dict) -> None:
-        found = [(batch["boxes"], self.scores(batch))]
-        self.frame_map[stage].update(batch["index"], found, batch["truth"])
-
-    def on_validation_epoch_end(self) -> None:
-        self.log("val/map", self.frame_map["val"].compute()["map"])
-
-    def on_test_epoch_end(self) -> None:
-        self.log("test/map", self.frame_map["test"].compute()["map"])
-
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        return torch.optim.SGD(self.parameters(), lr=0.1)
-
-
-def trainer(folder: Path, logger: object = False, **options: object) -> Trainer:
-    quiet = {"enable_progress_bar": False, "enable_model_summary": False, "enable_checkpointing": False}
-    callbacks = [ActionReport(str(folder), **options)]
-    return Trainer(max_epochs=1, accelerator="cpu", devices=1, logger=logger, callbacks=callbacks, **quiet)
+from tests.callbacks.action_report_ranks import (
+    CLASSES,
+    FRAMES,
+    HEIGHT,
+    LEFT,
+    MIDDLE,
+    WIDTH,
+    Streets,
+    Witness,
+    key_frame,
+    trainer,
+)  # fmt: skip
+from tests.conftest import REPOSITORY
 
 
 def files(folder: Path) -> list[str]:
@@ -138,6 +61,14 @@ def test_a_test_leaves_detections_results_pictures_and_films(tmp_path: Path) -> 
         "key_frames": 6,
         "true_boxes": {"walk": 6, "sit": 6, "read": 6},
     }
+
+
+def test_any_number_of_processes_writes_the_same_detections_and_numbers(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "tests.callbacks.action_report_ranks", str(tmp_path)]
+    subprocess.run(command, cwd=REPOSITORY, check=True, timeout=120, capture_output=True)
+    for name in ("detections.csv", "results.json", "pictures/test_precision.png", "pictures/test_confusion.png"):
+        assert len({(tmp_path / ranks / name).read_bytes() for ranks in "123"}) == 1
+    assert files(tmp_path / "1") == files(tmp_path / "3")
 
 
 def test_clips_are_spread_over_the_split_and_the_model_is_asked_for_no_others(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from metrics.ava import FrameMAP
 from metrics.ava_files import KeyFrames, average_precisions_of_files, read_boxes
-from metrics.ava_order import BoxRows
+from metrics.ava_order import BoxRows, official_order
 from metrics.ava_precision import CAPS, average_precisions, key, mean, summary
 from metrics.exact import EvaluationError
 from tests.metrics import frame_map_by_loops as loops
@@ -59,6 +59,15 @@ def test_the_cap_of_a_frame_makes_a_difference_and_so_do_ties() -> None:
     values = [average_precisions(rows_of(truth), rows_of(detections), IDS, cap) for cap in CAPS]
     assert mean(values[0]) != mean(values[1])
     assert mean(average_precisions(rows_of(truth), rows_of(detections[::-1]), IDS, "none")) != mean(values[1])
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_rows_at_the_cap_are_kept_as_the_heap_keeps_them(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    rows = [(0, int(label), BOX, int(random.integers(1, 3)) / 2) for label in random.permutation(80)]  # no class twice
+    kept = [(label, score) for score, label, _ in loops.listed(rows, set(range(80)), 50)[0]]
+    found = rows_of(rows).take(official_order(rows_of(rows), 50))
+    assert list(zip(found.label.tolist(), found.score.tolist(), strict=True)) == kept
 
 
 BOX, APART = (0.25, 0.25, 0.5, 0.75), (0.375, 0.25, 0.625, 0.75)
