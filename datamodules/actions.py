@@ -12,7 +12,6 @@ from datamodules.clip_loading import ClipLoading
 from datamodules.clips import Sampling, UnreadableSource
 from datamodules.key_frames import Actors, EvaluationLooks, KeyFrames, Movie, TrainingLook, collate_key_frames
 from datamodules.label_map import Action, LabelMap
-from datamodules.listing import Listed
 from datamodules.normalization import normalize, statistics
 from datamodules.video_set import AUTO
 
@@ -96,9 +95,25 @@ class Actions(ClipLoading, ActionSet):
     """
 
     provides = (
-        "video", "mean", "std", "size", "name", "second", "frames", "seconds", "index", "view", "views",
-        "clip", "rois", "actor", "boxes", "scores", "targets", "truth",
-    )  # fmt: skip
+        "video",
+        "mean",
+        "std",
+        "size",
+        "name",
+        "second",
+        "frames",
+        "seconds",
+        "index",
+        "view",
+        "views",
+        "clip",
+        "rois",
+        "actor",
+        "boxes",
+        "scores",
+        "targets",
+        "truth",
+    )
     paths: ClassVar = {"root": ()}
     paths_in_root: ClassVar = {"annotations": ("auto",), "proposals": ("auto",), "label_map": ("auto",)}
     exact = ("rois", "boxes", "scores", "second", "seconds", "truth")
@@ -156,9 +171,11 @@ class Actions(ClipLoading, ActionSet):
         return self.label_map.actions
 
     def prepare_data(self) -> None:
-        """Make the sample if it is asked for, and fill the index of the videos."""
+        """Make the sample if it is asked for, and fill the caches, which would else be every process's work."""
         self.make_sample()
-        self.look([Listed(name, path) for name, path in self.media().items()])
+        movies, classes = self.movies(), self.checked_label_map()
+        for split in (TRAIN, VAL) if self.trainer is not None and self.trainer.training else (VAL,):
+            self.index(split, classes, movies)
 
     def setup(self, stage: str | None = None) -> None:
         """Build the data sets of ``fit`` (training and validation), ``validate``, ``test`` or ``predict``."""

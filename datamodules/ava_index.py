@@ -104,7 +104,7 @@ def build_index(
     classes = np.concatenate([rows.classes for rows, _ in parts])
     identity = np.column_stack((video, second, kind, boxes))
     _, first, box = np.unique(identity, axis=0, return_index=True, return_inverse=True)
-    order = np.lexsort((first, kind[first], second[first], video[first]))  # a stable order of boxes, as in the file
+    order = np.lexsort((first, second[first], video[first]))  # of a key frame's boxes: annotated ones, as in the file
     rank = np.empty_like(order)
     rank[order] = np.arange(len(order))
     labels = np.zeros((len(first), len(label_map)), dtype=bool)

@@ -84,6 +84,19 @@ def test_a_damaged_or_contradictory_cache_is_made_anew(
     assert np.array_equal(kept().starts, good.starts) and "do not part its boxes" in caplog.text
 
 
+def test_an_index_of_other_files_is_not_taken(
+    files: dict[str, Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    cache, empty = tmp_path / "cache", Index(**vars(built(files, {("a", 902.0), ("b", 903.0), ("c", 905.0)})))
+    cached_index(cache, files, {"classes": 1}, lambda: (empty, []))
+    (first,) = cache.iterdir()
+    cached_index(cache, files, {"classes": 2}, lambda: (built(files), []))
+    (second,) = set(cache.iterdir()) - {first}
+    second.write_bytes(first.read_bytes())
+    assert len(cached_index(cache, files, {"classes": 2}, lambda: (built(files), []))[0]) == 3
+    assert "it was made of something else" in caplog.text
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
