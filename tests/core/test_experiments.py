@@ -12,6 +12,7 @@ from core.build import build
 from core.command_line.overrides import composed
 from core.optim import scale_to_batch
 from tasks.parameter_groups import parameter_groups, scale_learning_rates
+from tests.core.test_action_experiments import RECIPES as ACTIONS
 from tests.core.test_detector_experiments import RECIPES as DETECTORS
 
 EXPERIMENTS = Path(__file__).resolve().parents[2] / "conf" / "experiment"
@@ -86,7 +87,7 @@ def part(cfg: DictConfig, key: str) -> dict:
 
 
 def test_every_recipe_is_listed_here():
-    listed = RECIPES.keys() | FEATURES.keys() | DETECTORS.keys()
+    listed = RECIPES.keys() | FEATURES.keys() | DETECTORS.keys() | ACTIONS.keys()
     assert {path.stem for path in EXPERIMENTS.glob("*.yaml")} - {"none"} == listed
 
 
