@@ -19,7 +19,7 @@ def mp4(frames: Sequence[NDArray[np.uint8]], fps: float) -> bytes:
         fps: Frames per second at which the film is played.
 
     Returns:
-        A file whose bytes depend on nothing but the arguments.
+        The file. Its bytes may differ from one call to the next, in what nobody sees.
     """
     height, width = (side // 2 * 2 for side in frames[0].shape[:2])
     buffer = BytesIO()
@@ -27,7 +27,6 @@ def mp4(frames: Sequence[NDArray[np.uint8]], fps: float) -> bytes:
         options = {"crf": str(CONSTANT_QUALITY), "flags": "+bitexact"}
         stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1001), options=options)
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-        stream.codec_context.thread_count = 1  # the bytes would depend on the number of threads
         for frame in frames:
             pixels = np.ascontiguousarray(frame[:height, :width])
             container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))

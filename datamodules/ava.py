@@ -18,6 +18,7 @@ from datamodules.label_map import LabelMap
 from datamodules.listing import VIDEO_SUFFIXES
 from datamodules.reading import VideoFacts
 from datamodules.reading.frame_folder import IMAGE_SUFFIXES
+from datamodules.samples import ava as sample
 from datamodules.video_set import AUTO, SAMPLE
 
 PAGE = "https://research.google.com/ava/download.html"
@@ -99,8 +100,6 @@ class AVA(Actions):
             raise ValueError(f"datamodule.last_s: expected at least first_s={first_s}, found {last_s}")
 
     def generate_sample(self) -> Path:
-        from datamodules.samples import ava as sample
-
         return sample.generate(self.root)
 
     def parts(self) -> tuple[str, ...]:

@@ -215,7 +215,6 @@ def test_a_sheet_holds_all_scenes() -> None:
 def test_a_film_plays_every_frame_at_the_speed_of_the_clip(tmp_path: Path) -> None:
     frames = [np.full((31, 41, 3), 20 * number, dtype=np.uint8) for number in range(10)]
     content = mp4(frames, 12.5)
-    assert content == mp4(frames, 12.5)
     with av.open(io.BytesIO(content)) as container:
         stream = container.streams.video[0]
         read = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
