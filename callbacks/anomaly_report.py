@@ -123,7 +123,8 @@ def selection(path: str | Path | None, datamodule: object) -> dict[str, Any] | N
 
     Args:
         path: The file; None where the weights do not come from a checkpoint.
-        datamodule: Of the evaluation; asked whether validation looks at the test split where the file does not say it.
+        datamodule: Of the evaluation; asked in ``select_on_test`` whether validation looks at the test split where the
+            file does not say it.
 
     Returns:
         ``path``; ``epoch`` and ``step`` it was written after; ``selected_by`` (``highest val/auc``, None for a file
@@ -142,7 +143,8 @@ def selection(path: str | Path | None, datamodule: object) -> dict[str, Any] | N
     mode = (config.get("monitor") or {}).get("mode")
     value = None if best["best_model_score"] is None else float(best["best_model_score"])
     chosen = " ".join(filter(None, (HIGHEST.get(mode, "best"), best["monitor"])))
-    return found | {"selected_by": chosen, "value": value, "selected_on_test": bool(options.get("select_on_test"))}
+    on_test = options.get("select_on_test") or getattr(datamodule, "select_on_test", False)
+    return found | {"selected_by": chosen, "value": value, "selected_on_test": bool(on_test)}
 
 
 def best_of(callbacks: Mapping[str, Any], path: Path) -> Mapping[str, Any] | None:

@@ -13,7 +13,7 @@ from datamodules.clips import Sampling, UnreadableSource
 from datamodules.key_frames import Actors, EvaluationLooks, KeyFrames, Movie, TrainingLook, collate_key_frames
 from datamodules.label_map import Action, LabelMap
 from datamodules.normalization import normalize, statistics
-from datamodules.video_set import AUTO
+from datamodules.video_set import AUTO, SAMPLE
 
 log = logging.getLogger(__name__)
 
@@ -119,6 +119,7 @@ class Actions(ClipLoading, ActionSet):
     exact = ("rois", "boxes", "scores", "second", "seconds", "truth")
     staying = ("index", "view", "views", "second", "seconds", "truth")
     collate = staticmethod(collate_key_frames)
+    select_on_test = True  # AVA's test labels are not public: its validation split is what everybody reports
     counted = "key frames"
     label_map: LabelMap | None = None
 
@@ -169,6 +170,14 @@ class Actions(ClipLoading, ActionSet):
     def classes(self) -> tuple[Action, ...]:
         """Id, name and group of each class, from ``setup`` on, in the order of the channels of ``targets``."""
         return self.label_map.actions
+
+    @property
+    def protocol(self) -> str:
+        """One line about what is evaluated, and what models are selected by."""
+        options = self.hparams
+        data = f"GENERATED sample, not {self.title}" if options.root == SAMPLE else self.title
+        boxes = "annotated" if options.eval_boxes == "annotated" else f"{options.eval_boxes}, score {options.min_score:g}"
+        return f"{data}, boxes: {boxes}; validation and test are of the same videos, by which models are selected too"
 
     def prepare_data(self) -> None:
         """Make the sample if it is asked for, and fill the caches, which would else be every process's work."""

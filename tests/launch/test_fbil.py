@@ -52,6 +52,7 @@ def test_any_number_of_processes_measures_the_same(logs: Path) -> None:
     results = [json.loads((logs / "fbil" / f"test{devices}" / "results.json").read_text()) for devices in (1, 2)]
     numbers = [result["metrics"] for result in results]
     assert numbers[0] == pytest.approx(numbers[1], rel=1e-4)
+    assert results[0]["checkpoint"]["selected_on_test"] and "the same videos" in results[0]["protocol"]
     detections = [(logs / "fbil" / f"test{devices}" / "detections.csv").read_text() for devices in (1, 2)]
     assert len(detections[0].splitlines()) == len(detections[1].splitlines()) > 0
     pictures = {path.name for path in (logs / "fbil" / "test1" / "pictures").iterdir()}
