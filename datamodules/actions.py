@@ -176,7 +176,9 @@ class Actions(ClipLoading, ActionSet):
         """One line about what is evaluated, and what models are selected by."""
         options = self.hparams
         data = f"GENERATED sample, not {self.title}" if options.root == SAMPLE else self.title
-        boxes = "annotated" if options.eval_boxes == "annotated" else f"{options.eval_boxes}, score {options.min_score:g}"
+        boxes = options.eval_boxes
+        if boxes != "annotated":
+            boxes += f", from score {options.min_score:g} on"
         return f"{data}, boxes: {boxes}; validation and test are of the same videos, by which models are selected too"
 
     def prepare_data(self) -> None:
