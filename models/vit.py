@@ -40,13 +40,17 @@ class VisionTransformer(nn.Module):
         pretraining_grid: ``(T', H', W')`` whose sinusoid table is interpolated to the grid of this model: set it to
             the grid of the weights (8, 14, 14 for the published ones with patch 16) when clips are longer or larger
             than in pretraining. None makes the table for this model's own grid, as the published code does.
-        pooling: ``mean`` of all tokens, followed by ``fc_norm``; the ``first`` token after ``norm``; or ``none`` for
-            all tokens after ``norm``. There is no class token: the first token is the top left of the first tubelet.
+        pooling: ``mean`` of all tokens, followed by ``fc_norm``; the ``first`` token after ``norm``; ``mean_change``,
+            after ``norm``, for cameras that do not move: the mean of all tokens and, in 2 D more channels, by how much
+            tokens differ from the next ones in time, on average and at the place where they differ most; or ``none``
+            for all tokens after ``norm``.
+            There is no class token: the first token is the top left of the first tubelet.
         head_init_scale: Factor of the head's initial weights; 0.001 in published fine-tuning.
         activation_checkpointing: Recompute activations in the backward pass to save memory.
 
     Attributes:
         grid: Tokens along time, rows and columns, ``(T', H', W')``.
+        num_features: Channels F of a feature: D, or 3 D with ``mean_change``.
 
     Raises:
         ValueError: When sizes do not divide, or a choice is unknown.
@@ -72,15 +76,15 @@ class VisionTransformer(nn.Module):
         head_dropout: Annotated[float, "0 <= head_dropout <= 1"] = 0.0,
         positions: Literal["sinusoid", "learned"] = "sinusoid",
         pretraining_grid: tuple[int, int, int] | None = None,
-        pooling: Literal["mean", "first", "none"] = "mean",
+        pooling: Literal["mean", "first", "mean_change", "none"] = "mean",
         head_init_scale: float = 0.001,
         activation_checkpointing: bool = False,
     ) -> None:
         super().__init__()
         if positions not in ("sinusoid", "learned"):
             raise ValueError(f"positions: expected 'sinusoid' or 'learned', found {positions!r}")
-        if pooling not in ("mean", "first", "none"):
-            raise ValueError(f"pooling: expected 'mean', 'first' or 'none', found {pooling!r}")
+        if pooling not in ("mean", "first", "mean_change", "none"):
+            raise ValueError(f"pooling: expected 'mean', 'first', 'mean_change' or 'none', found {pooling!r}")
         if num_classes < 0:
             raise ValueError(f"num_classes: expected 0 (none) or more, found {num_classes}")
         if num_classes and pooling == "none":
@@ -111,7 +115,8 @@ class VisionTransformer(nn.Module):
         self.norm = nn.Identity() if pooling == "mean" else nn.LayerNorm(dim, eps=NORM_EPS)
         self.fc_norm = nn.LayerNorm(dim, eps=NORM_EPS) if pooling == "mean" else nn.Identity()
         self.head_drop = nn.Dropout(head_dropout)
-        self.head = nn.Linear(dim, num_classes) if num_classes else nn.Identity()
+        self.num_features = 3 * dim if pooling == "mean_change" else dim
+        self.head = nn.Linear(self.num_features, num_classes) if num_classes else nn.Identity()
         self._initialise(head_init_scale)
 
     def _initialise(self, head_init_scale: float) -> None:
@@ -161,8 +166,11 @@ class VisionTransformer(nn.Module):
         return self.encode(self.embed(video, index))
 
     def forward_features(self, video: Tensor) -> Tensor:
-        """Encode clips (B, 3, T, H, W) to features (B, D), or to tokens (B, N, D) when pooling is ``none``."""
+        """Encode clips (B, 3, T, H, W) to features (B, F), or to tokens (B, N, D) when pooling is ``none``."""
         tokens = self.forward_tokens(video)
+        if self.pooling == "mean_change":
+            change = tokens.unflatten(1, (self.grid[0], -1)).diff(dim=1).abs().mean(1)
+            return torch.cat([tokens.mean(1), change.mean(1), change.amax(1)], dim=-1)
         if self.pooling == "mean":
             return self.fc_norm(tokens.mean(1))
         return tokens[:, 0] if self.pooling == "first" else tokens

@@ -35,8 +35,8 @@ sample.json                             the settings; to make the sample anew, d
 def generate(
     folder: Path | str,
     seed: int = 0,
-    num_training: int = 24,
-    num_testing: int = 18,
+    num_training: int = 48,
+    num_testing: int = 54,
     seconds: float = 6.0,
     size: tuple[int, int] = (160, 240),
 ) -> Path:
@@ -47,7 +47,7 @@ def generate(
         seed: Seed; the same seed makes the same files.
         num_training: Normal videos.
         num_testing: Videos with an anomaly.
-        seconds: Length of the videos at 24 frames a second, at least 2; test videos are one frame longer.
+        seconds: Length of the videos at 24 frames a second, at least 2.
         size: Height and width in pixels, both even and at least 64.
 
     Returns:

@@ -7,7 +7,7 @@ import numpy as np
 
 from datamodules.samples.campus import gait, gestures
 from datamodules.samples.campus.arrays import Array
-from datamodules.samples.campus.body import Look, Parts, Pose, build, to_world
+from datamodules.samples.campus.body import Look, Parts, Pose, build, to_world, together
 
 BLEND = 0.4  # seconds in which one act turns into the next
 LEGS = ("stand", "walk", "run", "jump", "crouch")
@@ -95,7 +95,7 @@ class Performer:
         centre = np.array([gestures.grip(self.look, pose, BALL)], np.float32)
         point = to_world(centre, self.at(time), facing)
         ball = Parts(point, point + np.float32(1e-3), np.full((1, 2), BALL, np.float32), self.ball[None])
-        return Parts(*(np.concatenate(pair) for pair in zip(body, ball, strict=True)))
+        return together(body, ball)
 
     @cached_property
     def _starts(self) -> list[Array]:

@@ -5,11 +5,10 @@ from typing import Protocol
 
 import numpy as np
 
-from datamodules.samples.campus import gait
-from datamodules.samples.campus.arrays import Array, rgb
-from datamodules.samples.campus.body import Look, Parts, build, to_world
+from datamodules.samples.campus import gait, vehicles
+from datamodules.samples.campus.arrays import Array
+from datamodules.samples.campus.body import Look, Parts, build, together
 
-METAL, TYRE = rgb(88, 90, 96), rgb(30, 30, 32)
 GRAVITY = 9.81
 
 
@@ -59,6 +58,8 @@ class Pedestrian:
     phase: float = 0.0
     throws_at: float | None = None
 
+    room = (0.0, 0.0)
+
     def parts(self, time: float) -> Parts:
         phase = self.phase + self.route.way(time) / gait.stride(self.look, self.route.speed)
         pose = (gait.running if self.route.speed > 2.2 else gait.walking)(self.look, phase)
@@ -80,61 +81,48 @@ def _throwing_arm(rest: tuple[float, float], time: float) -> tuple[float, float]
 
 @dataclass(frozen=True)
 class Rider:
-    """A person on a ``bicycle``, ``scooter`` or ``skateboard``."""
+    """A person on a ``bicycle``, ``scooter``, ``skateboard`` or ``motorcycle``."""
 
     look: Look
     route: Route
     vehicle: str
     paint: Array
 
+    room = (0.8, 0.3)
+
     def parts(self, time: float) -> Parts:
         place, heading = self.route.at(time), np.array(self.route.heading)
         if self.vehicle == "bicycle":
             pose = gait.pedalling(self.route.way(time) / 4.5, 0.98, (0.12, 0.28))
-            machine = _bicycle(self.paint)
+        elif self.vehicle == "motorcycle":
+            pose = gait.sitting(0.86, forward=0.22, foot=(0.28, 0.32), lean=0.12)
         else:
             deck = 0.16 if self.vehicle == "scooter" else 0.12
             pose = gait.standing_on_board(self.look, time, deck, holds=self.vehicle == "scooter")
-            machine = _scooter(self.paint) if self.vehicle == "scooter" else _skateboard(self.paint)
-        body = build(self.look, pose, place, heading)
-        start, end, radius, colour = machine
-        machine = Parts(to_world(start, place, heading), to_world(end, place, heading), radius, colour)
-        return Parts(*(np.concatenate(pair) for pair in zip(machine, body, strict=True)))
+        return together(vehicles.MACHINES[self.vehicle](self.paint, place, heading), build(self.look, pose, place, heading))
 
 
-def _frame(rows: list[tuple]) -> Parts:
-    start, end = (np.array([row[i] for row in rows], np.float32) for i in (0, 1))
-    radius = np.array([[row[2], row[2]] for row in rows], np.float32)
-    return Parts(start, end, radius, np.stack([row[3] for row in rows]).astype(np.float32))
+@dataclass(frozen=True)
+class Driver:
+    """A ``car`` or ``van``, or a person in an open electric ``cart``."""
 
+    look: Look
+    route: Route
+    vehicle: str
+    paint: Array
 
-def _wheel(forward: float, radius: float, pieces: int) -> list[tuple]:
-    angle = np.linspace(0, 2 * np.pi, pieces + 1)
-    rim = [(forward + radius * np.cos(a), 0.0, radius + radius * np.sin(a)) for a in angle]
-    return [(rim[i], rim[i + 1], 0.026, TYRE) for i in range(pieces)]
+    @property
+    def room(self) -> tuple[float, float]:
+        """Half of length and width in metres."""
+        return vehicles.ROOM[self.vehicle]
 
-
-def _bicycle(paint: Array) -> Parts:
-    bracket, seat, head, bar = (0.12, 0, 0.28), (-0.12, 0, 0.86), (0.62, 0, 0.80), (0.60, 0, 1.02)
-    tubes = [(bracket, seat), (bracket, head), (seat, head), (bracket, (-0.45, 0, 0.34)), (seat, (-0.45, 0, 0.34))]
-    rows = _wheel(-0.45, 0.34, 12) + _wheel(0.72, 0.34, 12)
-    rows += [(a, b, 0.022, paint) for a, b in tubes]
-    rows += [(head, (0.72, 0, 0.34), 0.022, METAL), (head, bar, 0.018, METAL)]
-    rows += [((0.58, -0.25, 1.03), (0.58, 0.25, 1.03), 0.018, METAL), ((-0.24, 0, 0.93), (-0.02, 0, 0.94), 0.05, TYRE)]
-    return _frame(rows)
-
-
-def _scooter(paint: Array) -> Parts:
-    rows = _wheel(-0.42, 0.11, 8) + _wheel(0.48, 0.11, 8)
-    rows += [((-0.42, 0, 0.15), (0.36, 0, 0.14), 0.05, paint), ((0.46, 0, 0.14), (0.36, 0, 1.08), 0.03, METAL)]
-    rows += [((0.36, -0.24, 1.08), (0.36, 0.24, 1.08), 0.022, TYRE)]
-    return _frame(rows)
-
-
-def _skateboard(paint: Array) -> Parts:
-    rows = [((-0.38, 0, 0.11), (0.38, 0, 0.11), 0.035, paint)]
-    rows += [((x, -0.09, 0.04), (x, 0.09, 0.04), 0.04, TYRE) for x in (-0.25, 0.25)]
-    return _frame(rows)
+    def parts(self, time: float) -> Parts:
+        place, heading = self.route.at(time), np.array(self.route.heading)
+        machine = vehicles.MACHINES[self.vehicle](self.paint, place, heading)
+        if self.vehicle != "cart":
+            return machine
+        pose = gait.sitting(0.85, forward=0.42, foot=(0.55, 0.48), lean=-0.05)
+        return together(machine, build(self.look, pose, place - 0.2 * heading, heading))
 
 
 @dataclass(frozen=True)

@@ -25,12 +25,22 @@ Point = tuple[float, float, float]
 
 
 class Parts(NamedTuple):
-    """Capsules with a radius at each end, in world metres: start and end (P, 3), radius (P, 2), colour (P, 3)."""
+    """What a figure consists of, in world metres: P capsules with a radius at each end, and Q flat panels.
+
+    Attributes:
+        start, end: Centres of the ends of the capsules (P, 3).
+        radius: Their radii (P, 2).
+        colour: Their reflectances (P, 3).
+        corners: Corners of the panels (Q, 4, 3), convex; two may be one.
+        paint: Reflectances of the panels (Q, 3).
+    """
 
     start: Array
     end: Array
     radius: Array
     colour: Array
+    corners: Array = np.zeros((0, 4, 3), np.float32)
+    paint: Array = np.zeros((0, 3), np.float32)
 
 
 @dataclass(frozen=True)
@@ -232,3 +242,8 @@ def to_world(local: Array, place: Array, heading: Array) -> Array:
     """Turn points (N, 3) given as (forward, left, up) of a thing at ``place`` that faces ``heading``."""
     axes = np.array([[heading[0], heading[1], 0], [-heading[1], heading[0], 0], [0, 0, 1]], np.float32)
     return local @ axes + np.array([place[0], place[1], place[2] if len(place) > 2 else 0.0], np.float32)
+
+
+def together(*figures: Parts) -> Parts:
+    """Several figures as one."""
+    return Parts(*(np.concatenate(fields) for fields in zip(*figures, strict=True)))

@@ -11,7 +11,7 @@ from datamodules.samples.campus.backdrop import Backdrop
 from datamodules.samples.campus.camera import Sensor
 from datamodules.samples.campus.place import Place
 from datamodules.samples.campus.places import visit
-from datamodules.samples.campus.story import Role, tell
+from datamodules.samples.campus.story import Role, tell, without_anomaly
 
 FPS = 24  # of the ShanghaiTech Campus videos
 SMALLEST = 8  # pixels of a figure that count as seen, at 160 x 240; fewer would not be annotated
@@ -63,7 +63,7 @@ class Weather:
         """Draw the weather of a video."""
         return cls(
             sun=float(rng.uniform(0.65, 1.05)),
-            drift=(float(rng.uniform(0.04, 0.14)), float(rng.uniform(0.01, 0.03))),
+            drift=(float(rng.uniform(0.02, 0.08)), float(rng.uniform(0.004, 0.012))),
             period=(float(rng.uniform(7, 16)), float(rng.uniform(4, 9))),
             phase=tuple(rng.uniform(0, 2 * np.pi, 2)),
         )
@@ -102,7 +102,7 @@ def film(
     place, backdrop = visit(scene, size, seed)
     roles, weather = tell(place, num_frames / FPS, kind, rng), Weather.draw(rng)
     if not anomalous:
-        roles = [part for role in roles if (part := role.normally()) is not None]
+        roles = without_anomaly(roles)
     yield from shoot(place, backdrop, roles, weather, rng, num_frames=num_frames, fps=FPS)
 
 

@@ -62,6 +62,11 @@ def standing_on_board(look: Look, time: float, deck: float, *, holds: bool) -> P
     return Pose(hip=deck + look.height * 0.485, lean=0.06 + sway / 2, ankles=feet, arms=arms)
 
 
+def sitting(seat: float, *, forward: float, foot: tuple[float, float], lean: float) -> Pose:
+    """Pose of somebody whose hips are ``seat`` metres high, with feet at ``foot`` (forward, up) and hands on a bar."""
+    return Pose(hip=seat, lean=lean, ankles=[foot] * 2, arms=[(0.55 + forward, 0.6)] * 2, spread=0.1)
+
+
 def standing(look: Look, time: float) -> Pose:
     """Pose of somebody who waits and shifts the weight a little."""
     sway = 0.03 * np.sin(1.7 * time)

@@ -33,7 +33,7 @@ def promenade(size: tuple[int, int], grain: Grain, rng: np.random.Generator) -> 
     solids += put.litter_bin(grain, -2.9, 13.1, rgb(60, 110, 80)) + put.lamp(grain, -6.8, 13.1)
     lanes = both_ways((-14, 9.0), (14, 9.0), 2.6, 2.0)
     return Place(
-        camera=Camera(size, height=5.2, pitch=24, yaw=4, roll=0.8, focal=0.96),
+        camera=Camera(size, height=5.2, pitch=27, yaw=4, roll=0.8, focal=1.44),
         light=Light(azimuth=215, elevation=42, sun=1.0, sky=0.42),
         lanes=lanes, ways=lanes,
         ground=ground, solids=solids, noise=1.9,
@@ -59,7 +59,7 @@ def avenue(size: tuple[int, int], grain: Grain, rng: np.random.Generator) -> Pla
     solids += put.hedge(grain, (7.4, 8.4), (15.2, 40)) + put.hedge(grain, (-9.4, -8.2), (15.2, 40))
     solids += put.litter_bin(grain, -3.9, 8.6, rgb(150, 92, 60))
     return Place(
-        camera=Camera(size, height=5.0, pitch=20, yaw=-3, roll=-0.6, focal=0.92),
+        camera=Camera(size, height=5.0, pitch=23, yaw=-3, roll=-0.6, focal=1.38),
         light=Light(azimuth=105, elevation=38, sun=0.95, sky=0.45),
         lanes=both_ways((0, 3.0), (0, 32.0), 2.8, 1.8), ways=both_ways((-9.5, 13.6), (9.5, 13.6), 0.8, 0.8),
         ground=ground, solids=solids, noise=1.7,
@@ -86,9 +86,9 @@ def riverside(size: tuple[int, int], grain: Grain, rng: np.random.Generator) -> 
     solids += put.litter_bin(grain, -3.0, 7.4, rgb(70, 84, 120)) + put.hedge(grain, (10, 11.2), (6, 50), 1.3)
     solids += [Box((-30, 48, 0), (40, 50, 9), put.leaves(grain, put.DARK_GREEN * 1.4))]
     return Place(
-        camera=Camera(size, height=4.6, pitch=21, yaw=13, roll=0.5, focal=0.82),
+        camera=Camera(size, height=4.6, pitch=23, yaw=0, roll=0.5, focal=1.1),
         light=Light(azimuth=140, elevation=46, sun=0.9, sky=0.5),
-        lanes=both_ways((-0.2, 2.5), (-0.2, 30.0), 2.6, 1.6), ways=both_ways((-6.0, 15.5), (1.5, 2.0), 0.5, 0.4),
+        lanes=both_ways((-0.2, 2.5), (-0.2, 30.0), 2.6, 1.6), ways=both_ways((-7.0, 15.8), (2.4, 3.0), 0.2, 0.2),
         ground=ground, solids=solids, noise=2.1,
     )  # fmt: skip
 
@@ -116,7 +116,7 @@ def courtyard(size: tuple[int, int], grain: Grain, rng: np.random.Generator) -> 
     mat = tiles(grain, (rgb(96, 92, 90), rgb(60, 58, 56)), (1.4, 0.7), 0.04, variety=0.15)
     across = both_ways((-12, 9.6), (15, 9.6), 2.6, 2.2)
     return Place(
-        camera=Camera(size, height=5.4, pitch=25, yaw=-5, roll=-0.7, focal=0.95),
+        camera=Camera(size, height=5.4, pitch=28, yaw=-5, roll=-0.7, focal=1.42),
         light=Light(azimuth=240, elevation=50, sun=0.85, sky=0.5),
         lanes=[*across, Lane((-6, 5.2), (1.2, 20.6), 1.2), Lane((2.6, 20.6), (8.5, 4.8), 1.2)], ways=across,
         ground=[Area(EVERYWHERE, EVERYWHERE, slabs), Area((-2.2, 6.2), (18.4, 21), mat)], solids=solids, noise=1.6,
@@ -151,9 +151,9 @@ def crossing(size: tuple[int, int], grain: Grain, rng: np.random.Generator) -> P
         solids += put.tree(grain, rng, x, 17.2, 4.4)
     pavement = [*both_ways((14, 13.9), (-13, 13.9), 1.3, 0.7), Lane((-9, 5.6), (10, 5.6), 0.8)]
     return Place(
-        camera=Camera(size, height=5.6, pitch=25, yaw=6, roll=0.4, focal=0.88),
+        camera=Camera(size, height=5.6, pitch=26, yaw=3, roll=0.4, focal=1.25),
         light=Light(azimuth=160, elevation=55, sun=0.28, sky=0.85),
-        lanes=[*pavement, *both_ways((0.1, 3.0), (0.1, 18.6), 1.4, 0.8)], ways=pavement,
+        lanes=[*pavement, *both_ways((0.1, 3.0), (0.1, 18.6), 1.4, 0.8)], ways=both_ways((14, 13.9), (-13, 13.9), 0.3, 0.3),
         ground=ground, solids=solids, noise=2.3,
     )  # fmt: skip
 
@@ -175,7 +175,7 @@ def colonnade(size: tuple[int, int], grain: Grain, rng: np.random.Generator) -> 
     solids += put.bench(grain, 0.4, 15.9) + put.litter_bin(grain, 2.2, 15.9, rgb(120, 70, 60))
     lanes = both_ways((-14, 11.2), (12, 11.2), 2.6, 1.8)
     return Place(
-        camera=Camera(size, height=4.4, pitch=20, yaw=-7, roll=-0.4, focal=0.94),
+        camera=Camera(size, height=4.4, pitch=23, yaw=-7, roll=-0.4, focal=1.41),
         light=Light(azimuth=232, elevation=30, sun=1.15, sky=0.38),
         lanes=lanes, ways=lanes,
         ground=ground, solids=solids, noise=1.8,

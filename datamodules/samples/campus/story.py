@@ -5,12 +5,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from datamodules.samples.campus.actors import FOLLOW_THROUGH, WIND_UP, Actor, Pedestrian, Rider, Route, Thrown
+from datamodules.samples.campus.actors import FOLLOW_THROUGH, WIND_UP, Actor, Driver, Pedestrian, Rider, Route, Thrown
 from datamodules.samples.campus.arrays import rgb
 from datamodules.samples.campus.body import Look
 from datamodules.samples.campus.place import Lane, Place
+from datamodules.samples.campus.vehicles import ROOM
 
 PAINTS = [rgb(170, 40, 40), rgb(40, 70, 130), rgb(40, 44, 48), rgb(210, 210, 205)]
+LACQUERS = [rgb(186, 36, 34), rgb(36, 74, 150), rgb(226, 226, 220), rgb(232, 180, 40), rgb(104, 120, 140), rgb(70, 130, 90)]
 BALLS = [rgb(214, 92, 40), rgb(222, 214, 60), rgb(230, 228, 222), rgb(60, 90, 170)]
 PERSONAL_SPACE = 0.75  # metres between the centres of two people
 
@@ -40,18 +42,27 @@ class Role:
 
 
 def tell(place: Place, duration: float, kind: str | None, rng: np.random.Generator) -> list[Role]:
-    """Make up the story of a video of ``duration`` seconds with an anomaly of ``kind``, or with none."""
-    roles = [Role(walker) for walker in crowd(place, duration, rng)]
-    if kind is None:
-        return roles
-    return roles + ANOMALIES[kind](place, duration, rng)
+    """Make up the story of a video of ``duration`` seconds with an anomaly of ``kind``, or with none.
+
+    A normal story is one with an anomaly of any kind that is left out: people have kept clear of its way all the same,
+    so that nothing but the anomaly itself tells the two apart.
+    """
+    unusual = ANOMALIES[kind or TURNS[rng.integers(len(TURNS))]](place, duration, rng)
+    roles = [Role(walker) for walker in crowd(place, duration, [role.actor for role in unusual], rng)] + unusual
+    return roles if kind is not None else without_anomaly(roles)
 
 
-def crowd(place: Place, duration: float, rng: np.random.Generator) -> list[Pedestrian]:
-    """People who walk with the flow of their lanes, some in pairs, without bumping into each other."""
+def without_anomaly(roles: list[Role]) -> list[Role]:
+    """The same story in which nothing unusual happens."""
+    return [part for role in roles if (part := role.normally()) is not None]
+
+
+def crowd(place: Place, duration: float, others: list[Actor], rng: np.random.Generator) -> list[Pedestrian]:
+    """People who walk with the flow of their lanes, some in pairs, without bumping into each other or ``others``."""
     people: list[Pedestrian] = []
-    wanted = int(rng.integers(5, 10))
-    for _ in range(6 * wanted):
+    moving = [other for other in others if isinstance(other, Pedestrian | Rider | Driver)]
+    wanted = int(rng.integers(3, 7))
+    for _ in range(8 * wanted):
         if len(people) >= wanted:
             break
         lane = place.lanes[rng.integers(len(place.lanes))]
@@ -64,7 +75,7 @@ def crowd(place: Place, duration: float, rng: np.random.Generator) -> list[Pedes
             Pedestrian(Look.draw(rng), _route(lane, along + rng.uniform(-0.15, 0.15), side, speed), float(rng.random()))
             for side in group
         ]
-        if all(_apart(new, old, duration) for new in newcomers for old in people):
+        if all(_apart(new, old, duration) for new in newcomers for old in people + moving):
             people += newcomers
     return people
 
@@ -76,10 +87,12 @@ def _route(lane: Lane, along: float, aside: float, speed: float, *, against: boo
     return Route(start, (-x, -y) if against else (x, y), speed)
 
 
-def _apart(first: Pedestrian, second: Pedestrian, duration: float) -> bool:
-    times = np.arange(0, duration, 0.25)
-    gaps = [first.route.at(time) - second.route.at(time) for time in times]
-    return bool((np.hypot(*np.transpose(gaps)) > PERSONAL_SPACE).all())
+def _apart(walker: Pedestrian, other: Pedestrian | Rider | Driver, duration: float) -> bool:
+    """Whether somebody on foot never comes close to ``other``, which may be a long vehicle."""
+    (x, y), room = other.route.heading, np.array(other.room)
+    gaps = np.array([walker.route.at(time) - other.route.at(time) for time in np.arange(0, duration, 0.25)])
+    gaps = np.abs(gaps @ np.array([[x, -y], [y, x]])) - room
+    return bool((np.hypot(*gaps.clip(min=0).T) > PERSONAL_SPACE).all())
 
 
 def _passage(
@@ -99,8 +112,8 @@ def _passage(
 def _riding(vehicle: str, slow: float, fast: float) -> Callable[[Place, float, np.random.Generator], list[Role]]:
     def roles(place: Place, duration: float, rng: np.random.Generator) -> list[Role]:
         route = _route(*_passage(place, duration, (slow, fast), rng))
-        paint = PAINTS[rng.integers(len(PAINTS))]
-        return [Role(Rider(Look.draw(rng), route, vehicle, paint), vehicle)]
+        kind, paints = (Driver, LACQUERS) if vehicle in ROOM else (Rider, PAINTS)
+        return [Role(kind(Look.draw(rng), route, vehicle, paints[rng.integers(len(paints))]), vehicle)]
 
     return roles
 
@@ -151,8 +164,18 @@ ANOMALIES = {
     "scooter": _riding("scooter", 3.6, 4.6),
     "chasing": _chasing,
     "skateboard": _riding("skateboard", 3.0, 4.0),
+    "car": _riding("car", 3.2, 4.2),
+    "van": _riding("van", 3.2, 4.2),
+    "cart": _riding("cart", 3.2, 4.2),
+    "motorcycle": _riding("motorcycle", 4.2, 5.4),
 }
 """Roles of each kind of anomaly, made from the place, the length of the video in seconds and a generator."""
 
 KINDS = tuple(ANOMALIES)
-"""Kinds of anomalies, in the order in which videos get them."""
+"""Kinds of anomalies."""
+
+TURNS = (
+    "car", "van", "bicycle", "running", "throwing", "motorcycle", "car",
+    "chasing", "cart", "van", "scooter", "motorcycle", "skateboard", "cart",
+)  # fmt: skip
+"""The order in which videos get them: about every second is of those that are seen from afar."""
