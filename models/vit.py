@@ -43,8 +43,7 @@ class VisionTransformer(nn.Module):
         pooling: ``mean`` of all tokens, followed by ``fc_norm``; the ``first`` token after ``norm``; ``mean_change``,
             after ``norm``, for cameras that do not move: the mean of all tokens and, in 2 D more channels, by how much
             tokens differ from the next ones in time, on average and at the place where they differ most; or ``none``
-            for all tokens after ``norm``.
-            There is no class token: the first token is the top left of the first tubelet.
+            for all tokens after ``norm``. There is no class token; the first token is the top left of tubelet 0.
         head_init_scale: Factor of the head's initial weights; 0.001 in published fine-tuning.
         activation_checkpointing: Recompute activations in the backward pass to save memory.
 

@@ -53,7 +53,7 @@ class AnomalyDetection(ExactEvaluation):
         model: AnomalyDetector,
         optimizer: Callable[[list[dict]], Optimizer] | None = None,
         scheduler: Callable[..., object] | None = None,
-        smoothing: Annotated[int, "smoothing >= 1 and smoothing % 2 == 1"] = 1,
+        smoothing: Annotated[int, "smoothing >= 1 and smoothing % 2 == 1"] = 3,
     ) -> None:
         super().__init__()
         if smoothing < 1 or smoothing % 2 == 0:

@@ -76,7 +76,7 @@ def make(
         return folder
     folder.parent.mkdir(parents=True, exist_ok=True)
     began = time.monotonic()
-    log.info("Making the sample in %s (once; about half a minute)", folder)
+    log.info("Making the sample in %s (once; about a minute)", folder)
     unfinished = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", suffix=".part", dir=folder.parent))
     try:
         begin(unfinished)

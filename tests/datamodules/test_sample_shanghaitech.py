@@ -13,22 +13,26 @@ import pytest
 from PIL import Image
 
 from datamodules.samples import making, shanghaitech
+from datamodules.samples.campus import story
 from datamodules.samples.campus.detector import Detector
 from datamodules.samples.campus.film import FPS, Shot, film
+from datamodules.samples.campus.places import visit
 from datamodules.samples.campus.recording import Settings, anomaly_boxes
 from datamodules.samples.campus.story import KINDS
 from datamodules.samples.shanghaitech import generate
+from datamodules.splits import of_sample
 
 SIZE = (64, 96)
 TINY = {"num_training": 1, "num_testing": 1, "seconds": 2.0, "size": SIZE}
-NUM_FRAMES = 145  # of the test videos of a sample with the usual 6 seconds
+PLACES = 6
+NUM_FRAMES = 144  # of the videos of a sample with the usual 6 seconds
 
 
 @pytest.fixture(scope="module")
 def sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two normal videos and one test video of each kind, at the usual length: large enough for two processes."""
+    """Two normal videos and one test video of each place, at the usual length: large enough for two processes."""
     folder = tmp_path_factory.mktemp("data") / "sample"
-    return generate(folder, num_training=2, num_testing=len(KINDS), size=SIZE)
+    return generate(folder, num_training=2, num_testing=PLACES, size=SIZE)
 
 
 def decode(path: Path) -> np.ndarray:
@@ -65,10 +69,12 @@ def test_training_videos_are_closed_key_framed_and_complete(sample):
             assert stream.average_rate == FPS
             assert (stream.height, stream.width) == SIZE
             packets = [packet for packet in container.demux(stream) if packet.size]
-        assert [number for number, packet in enumerate(packets) if packet.is_keyframe] == list(range(0, 144, FPS))
+        assert [number for number, packet in enumerate(packets) if packet.is_keyframe] == list(
+            range(0, NUM_FRAMES, FPS)
+        )
         times = [packet.dts for packet in packets]
         assert times == sorted(set(times))  # decoding order is presentation order: no frame leans on a later one
-        assert decode(path).shape == (144, *SIZE, 3)
+        assert decode(path).shape == (NUM_FRAMES, *SIZE, 3)
 
 
 def test_masks_count_the_frames_of_their_folder(sample):
@@ -97,8 +103,9 @@ def test_region_files_have_the_detectors_schema(sample):
     for path in (sample / "regions").iterdir():
         content = json.loads(path.read_text())
         assert set(content) == {"results"}
-        count = NUM_FRAMES if len(path.stem.split("_")[-1]) == 4 else 144
-        assert [item["image_id"] for item in content["results"]] == [f"{number:03d}.jpg" for number in range(count)]
+        assert [item["image_id"] for item in content["results"]] == [
+            f"{number:03d}.jpg" for number in range(NUM_FRAMES)
+        ]
         for item in content["results"]:
             assert set(item) == {"image_id", "Boxes", "Scores", "Labels"}
             assert len(item["Boxes"]) == len(item["Scores"]) <= 5
@@ -159,7 +166,7 @@ def test_anomaly_boxes_exist_exactly_where_the_mask_is_set(sample):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_boxes_lie_where_the_anomaly_changes_the_picture(kind):
-    scene = KINDS.index(kind)
+    scene = KINDS.index(kind) % PLACES
     what = {"num_frames": NUM_FRAMES, "scene": scene, "size": (80, 120), "seed": 0, "kind": kind}
     shares, stray = [], []
     for shot, without in zip(film("v", **what), film("v", **what, anomalous=False), strict=True):
@@ -282,3 +289,44 @@ def test_the_usual_sample_has_enough_videos_for_a_weakly_supervised_split():
     assert {video.kind for video in videos} == {None, *KINDS}
     assert len({video.scene for video in videos}) >= 4
     assert all(video.num_frames >= 6 * FPS for video in videos)
+
+
+def test_all_kinds_of_anomalies_are_trained_on_and_tested():
+    usual = {name: value.default for name, value in inspect.signature(generate).parameters.items() if name != "folder"}
+    kinds = {video.name: video.kind for video in Settings(**usual).videos()}
+    for side in of_sample("weak", kinds):
+        assert {kinds[video.name] for video in side} == {None, *KINDS}
+
+
+# Nothing but the anomaly itself ---------------------------------------------------------------------------------------
+
+
+def test_the_length_of_a_video_does_not_tell_whether_it_is_anomalous():
+    assert len({video.num_frames for video in Settings(0, 12, 12, 6.0, SIZE).videos()}) == 1
+
+
+def test_a_normal_story_is_one_whose_anomaly_is_left_out(monkeypatch):
+    place, _ = visit(0, SIZE, 0)
+    monkeypatch.setattr(story, "TURNS", ("van",))  # what every normal story leaves out
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        rng.integers(1)  # the draw of the kind
+        expected = story.without_anomaly(story.tell(place, 6.0, "van", rng))
+        roles = story.tell(place, 6.0, None, np.random.default_rng(seed))
+        assert all(role.kind is None for role in roles)
+        assert [role.actor.route for role in roles] == [role.actor.route for role in expected]
+
+
+@pytest.mark.parametrize("kind", ["van", "cart", "motorcycle", "running"])
+def test_people_keep_clear_of_what_comes_their_way(kind):
+    for scene in range(PLACES):
+        place, _ = visit(scene, SIZE, 0)
+        for seed in range(4):
+            *people, other = story.tell(place, 6.0, kind, np.random.default_rng(seed))
+            ahead, aside = other.actor.room
+            x, y = other.actor.route.heading
+            for time in np.arange(0, 6, 0.25):
+                for role in people:
+                    way = role.actor.route.at(time) - other.actor.route.at(time)
+                    inside = abs(way @ [x, y]) < ahead + 0.5 and abs(way @ [-y, x]) < aside + 0.5
+                    assert not inside, f"scene {scene}, seed {seed}, second {time}"

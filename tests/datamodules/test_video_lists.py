@@ -17,7 +17,7 @@ PER_SCENE = {  # videos of the scenes 1 to 13 in the weak split
     "train": [60, 10, 10, 16, 39, 20, 10, 32, 7, 9, 7, 14, 4],
     "test": [57, 8, 6, 13, 35, 16, 6, 29, 4, 7, 4, 11, 3],
 }
-SAMPLE = {video.name: video.kind for video in Settings(0, 24, 18, 6.0, (160, 240)).videos()}
+SAMPLE = {video.name: video.kind for video in Settings(0, 48, 54, 6.0, (160, 240)).videos()}
 
 
 def read(tmp_path: Path, text: str) -> list[NamedVideo]:
@@ -113,8 +113,8 @@ def test_both_sides_of_the_samples_weak_split_have_every_scene_and_kind() -> Non
 
 def test_the_samples_one_class_split_parts_by_label() -> None:
     train, test = of_sample("one_class", SAMPLE)
-    assert {SAMPLE[video.name] for video in train} == {None} and len(train) == 24
-    assert None not in {SAMPLE[video.name] for video in test} and len(test) == 18
+    assert {SAMPLE[video.name] for video in train} == {None} and len(train) == 48
+    assert None not in {SAMPLE[video.name] for video in test} and len(test) == 54
 
 
 def test_a_list_like_the_published_one_is_taken_without_a_word(tmp_path: Path, caplog) -> None:

@@ -31,7 +31,7 @@ def test_a_config_builds_a_model_that_runs(repository: Path, name: str) -> None:
     if isinstance(output, dict):
         assert output["prediction"].shape[:2] == output["index"].shape == (2, model.num_decoded)
     else:
-        assert output.shape == (2, config.dim)
+        assert output.shape == (2, model.num_features)
 
 
 @pytest.mark.parametrize("name", DETECTORS)

@@ -31,6 +31,16 @@ def test_pooling_reduces_the_tokens_it_says() -> None:
     torch.testing.assert_close(models["first"].norm(tokens["mean"]), tokens["first"])
 
 
+@torch.no_grad()
+def test_change_is_measured_between_successive_tubelets() -> None:
+    model = small(pooling="mean_change")
+    first, last = model.forward_tokens(clips()).unflatten(1, (2, N // 2)).unbind(1)
+    step = (last - first).abs()
+    mean = torch.cat([first, last], 1).mean(1)
+    torch.testing.assert_close(model(clips()), torch.cat([mean, step.mean(1), step.amax(1)], -1))
+    assert model.num_features == 3 * 24
+
+
 def test_a_model_without_classes_returns_its_features() -> None:
     model = small(num_classes=0)
     assert torch.equal(model(clips()), model.forward_features(clips()))
@@ -47,6 +57,7 @@ def test_the_head_starts_small() -> None:
     [
         {},
         {"pooling": "first", "layer_scale_init": 0.1},
+        {"pooling": "mean_change"},
         {"positions": "learned", "cosine_attention": True},
         {"qkv_bias": False, "tubelet_size": 1},
         {"mlp_ratio": 48 / 11, "activation_checkpointing": True, "dropout": 0.1},

@@ -93,7 +93,7 @@ def evaluate(task: AnomalyDetection, folder: Path, data: DataLoader, stage: str 
 def test_every_frame_has_the_score_of_its_row_and_every_number_its_name(
     stage: str, prefix: str, tmp_path: Path
 ) -> None:
-    samples, task = videos(7), AnomalyDetection(FirstChannel())
+    samples, task = videos(7), AnomalyDetection(FirstChannel(), smoothing=1)
     found = evaluate(task, tmp_path, loader(samples), stage)
     scores, labels = [], []
     for sample in samples:
@@ -123,7 +123,7 @@ def test_a_prediction_is_the_scores_of_the_test_by_the_names_of_the_videos(smoot
 def test_the_loss_of_an_evaluation_is_the_mean_error_of_what_counts(tmp_path: Path) -> None:
     samples = videos(5)
     errors = [row_errors(one["features"][:, :, 0], torch.tensor([one["label"]])).flatten() for one in samples]
-    found = evaluate(AnomalyDetection(FirstChannel()), tmp_path, loader(samples))
+    found = evaluate(AnomalyDetection(FirstChannel(), smoothing=1), tmp_path, loader(samples))
     assert found["val/loss"] == pytest.approx(torch.cat(errors).mean().item(), rel=1e-6)
 
 
@@ -140,7 +140,7 @@ def test_rows_that_overlap_share_a_frame(tmp_path: Path) -> None:
     first = torch.arange(10) * 4
     sample["spans"] = torch.stack([first, first + 15], 1)
     sample |= {"features": torch.randn(1, 10, DIM), "num_frames": 52, "frame_label": torch.zeros(52)}
-    task = AnomalyDetection(FirstChannel())
+    task = AnomalyDetection(FirstChannel(), smoothing=1)
     evaluate(task, tmp_path, loader([sample]))
     expected = frame_scores(sample["features"][0, :, 0].sigmoid(), 52, sample["spans"])
     assert torch.equal(task.frame_anomaly["val"].curves[0][0], expected)
@@ -192,19 +192,19 @@ def test_an_evaluation_of_frames_of_one_kind_says_why_there_is_no_curve(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.WARNING, "tasks.anomaly_detection"):
-        found = evaluate(AnomalyDetection(FirstChannel()), tmp_path, loader(videos(1)))
+        found = evaluate(AnomalyDetection(FirstChannel(), smoothing=1), tmp_path, loader(videos(1)))
     assert "val/auc" not in found and "val/false_alarm" in found
     assert "no val/auc" in caplog.text
 
 
 def test_a_task_without_an_optimizer_says_so(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="AnomalyDetection: no optimizer was given"):
-        make_trainer(tmp_path, max_epochs=1).fit(AnomalyDetection(FirstChannel()), loader(videos(4)))
+        make_trainer(tmp_path, max_epochs=1).fit(AnomalyDetection(FirstChannel(), smoothing=1), loader(videos(4)))
 
 
 def test_hyperparameters_are_scalars() -> None:
     task = AnomalyDetection(FirstChannel(), optimizer=partial(torch.optim.Adam, lr=1e-3))
-    assert dict(task.hparams) == {"smoothing": 1}
+    assert dict(task.hparams) == {"smoothing": 3}
 
 
 def trained(kind: str, seed: int, folder: Path, swapped: bool = False) -> tuple[AnomalyDetection, float]:

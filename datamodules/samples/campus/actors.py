@@ -99,7 +99,9 @@ class Rider:
         else:
             deck = 0.16 if self.vehicle == "scooter" else 0.12
             pose = gait.standing_on_board(self.look, time, deck, holds=self.vehicle == "scooter")
-        return together(vehicles.MACHINES[self.vehicle](self.paint, place, heading), build(self.look, pose, place, heading))
+        return together(
+            vehicles.MACHINES[self.vehicle](self.paint, place, heading), build(self.look, pose, place, heading)
+        )
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Draw figures into linear light: antialiased shaded capsules and panels with shadows, hidden by what stands before them."""
+"""Draw figures into linear light: antialiased shaded capsules and panels, their shadows, and what hides them."""
 
 from dataclasses import dataclass
 from functools import reduce

@@ -153,7 +153,8 @@ def crossing(size: tuple[int, int], grain: Grain, rng: np.random.Generator) -> P
     return Place(
         camera=Camera(size, height=5.6, pitch=26, yaw=3, roll=0.4, focal=1.25),
         light=Light(azimuth=160, elevation=55, sun=0.28, sky=0.85),
-        lanes=[*pavement, *both_ways((0.1, 3.0), (0.1, 18.6), 1.4, 0.8)], ways=both_ways((14, 13.9), (-13, 13.9), 0.3, 0.3),
+        lanes=[*pavement, *both_ways((0.1, 3.0), (0.1, 18.6), 1.4, 0.8)],
+        ways=both_ways((14, 13.9), (-13, 13.9), 0.3, 0.3),
         ground=ground, solids=solids, noise=2.3,
     )  # fmt: skip
 

@@ -12,7 +12,14 @@ from datamodules.samples.campus.place import Lane, Place
 from datamodules.samples.campus.vehicles import ROOM
 
 PAINTS = [rgb(170, 40, 40), rgb(40, 70, 130), rgb(40, 44, 48), rgb(210, 210, 205)]
-LACQUERS = [rgb(186, 36, 34), rgb(36, 74, 150), rgb(226, 226, 220), rgb(232, 180, 40), rgb(104, 120, 140), rgb(70, 130, 90)]
+LACQUERS = [
+    rgb(186, 36, 34),
+    rgb(36, 74, 150),
+    rgb(226, 226, 220),
+    rgb(232, 180, 40),
+    rgb(104, 120, 140),
+    rgb(70, 130, 90),
+]
 BALLS = [rgb(214, 92, 40), rgb(222, 214, 60), rgb(230, 228, 222), rgb(60, 90, 170)]
 PERSONAL_SPACE = 0.75  # metres between the centres of two people
 
@@ -96,14 +103,24 @@ def _apart(walker: Pedestrian, other: Pedestrian | Rider | Driver, duration: flo
 
 
 def _passage(
-    place: Place, duration: float, speeds: tuple[float, float], rng: np.random.Generator, *, against: bool = False
+    place: Place,
+    duration: float,
+    speeds: tuple[float, float],
+    rng: np.random.Generator,
+    *,
+    ahead: float = 0.0,
+    against: bool = False,
 ) -> tuple[Lane, float, float, float]:
-    """A lane, a place on it at time 0 (along, aside) and a speed with which somebody passes mid-video."""
+    """A lane, a place on it at time 0 (along, aside) and a speed with which something passes mid-video.
+
+    ``ahead`` is half its length in metres.
+    """
     lane = place.ways[rng.integers(len(place.ways))]
     middle = duration * rng.uniform(0.45, 0.55)
     first, last = lane.visible(place.camera)
     # fast enough to leave normal frames at both ends, but not faster than anybody could be
-    speed = float(min(max(rng.uniform(*speeds), (last - first) / (0.55 * duration)), 1.5 * speeds[1]))
+    needed = (last - first + 2 * ahead) / (0.55 * duration)
+    speed = float(min(max(rng.uniform(*speeds), needed), 1.5 * speeds[1]))
     centre = (first + last) / 2
     along = centre + speed * middle if against else centre - speed * middle
     return lane, along, rng.uniform(-0.4, 0.4) * lane.width, speed
@@ -111,8 +128,9 @@ def _passage(
 
 def _riding(vehicle: str, slow: float, fast: float) -> Callable[[Place, float, np.random.Generator], list[Role]]:
     def roles(place: Place, duration: float, rng: np.random.Generator) -> list[Role]:
-        route = _route(*_passage(place, duration, (slow, fast), rng))
         kind, paints = (Driver, LACQUERS) if vehicle in ROOM else (Rider, PAINTS)
+        ahead = ROOM[vehicle][0] if vehicle in ROOM else 0.0
+        route = _route(*_passage(place, duration, (slow, fast), rng, ahead=ahead))
         return [Role(kind(Look.draw(rng), route, vehicle, paints[rng.integers(len(paints))]), vehicle)]
 
     return roles

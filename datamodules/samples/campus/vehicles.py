@@ -127,7 +127,10 @@ def _wheels(axles: tuple[float, float], aside: float, radius: float) -> list[Tub
     for x in axles:
         for side in (-1, 1):
             hub = (x, side * (aside + 0.12), radius)
-            tubes += [((x, side * aside, radius), hub, radius, TYRE), (hub, (x, side * (aside + 0.14), radius), 0.5 * radius, HUB)]
+            tubes += [
+                ((x, side * aside, radius), hub, radius, TYRE),
+                (hub, (x, side * (aside + 0.14), radius), 0.5 * radius, HUB),
+            ]
     return tubes
 
 
@@ -138,7 +141,7 @@ def _hull(slices: list[Slice], half: float, back: Array, front: Array) -> list[P
         for y in (-half, half):
             panels.append(((x0, y, low), (x1, y, low), (x1, y, top1), (x0, y, top0), side))
         panels.append(((x0, -half, top0), (x1, -half, top1), (x1, half, top1), (x0, half, top0), top))
-    for (x, low, high, paint) in (
+    for x, low, high, paint in (
         (slices[0][0][0], slices[0][1], slices[0][2][0], back),
         (slices[-1][0][1], slices[-1][1], slices[-1][2][1], front),
     ):
