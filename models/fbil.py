@@ -16,7 +16,7 @@ from models.interaction_masks import (
     region_masks,
     upstream_masks,
 )
-from models.positions import plane_table
+from models.positions import plane_table, point_table
 from models.roi_features import Placement, to_cells
 
 BRANCHES = 2
@@ -48,6 +48,8 @@ class FBILHead(ActorHead):
         foreground_blocked: Shares of the foreground and of the background that the foreground branch does not see.
         background_blocked: The same of the background branch.
         actor_interaction: Let the actors of a clip see each other. In the published code they do not.
+        located: Tell actors and cells where they are before actors look. In the published code neither knows it, so
+            that an actor cannot tell whom it faces.
         stride: Pixels per cell of the features.
         as_published: See `ActorHead`; the foreground is then too small as well in clips that were filled up.
 
@@ -75,6 +77,7 @@ class FBILHead(ActorHead):
         foreground_blocked: Annotated[tuple[float, float], "0 <= foreground_blocked <= 1"] = (0.2, 1.0),
         background_blocked: Annotated[tuple[float, float], "0 <= background_blocked <= 1"] = (0.9, 0.2),
         actor_interaction: bool = False,
+        located: bool = False,
         stride: Annotated[int, "stride >= 1"] = 16,
         as_published: bool = False,
     ) -> None:
@@ -99,7 +102,7 @@ class FBILHead(ActorHead):
         for name, shares in (("foreground_blocked", foreground_blocked), ("background_blocked", background_blocked)):
             if len(shares) != 2 or not 0 <= min(shares) <= max(shares) <= 1:
                 raise ValueError(f"{name}: expected two shares in [0, 1], found {list(shares)}")
-        self.dim, self.aggregation = dim, aggregation
+        self.dim, self.aggregation, self.located = dim, aggregation, located
         self.blocked = tuple(foreground_blocked), tuple(background_blocked)
 
         self.reduce = nn.Conv2d(sum(self.widths), dim, 1, bias=False)
@@ -135,7 +138,13 @@ class FBILHead(ActorHead):
         seats = Seats.of(clip, len(plane))
         weights = self.weigh(actors)
         weights = weights.softmax(1) if self.aggregation == "softmax" else weights.sigmoid()
-        logits = [self.classify(actors, weights, self.interact(actors, seats, context, draw)) for draw in draws]
+        looking = actors
+        if self.located:
+            cells = placement.cells
+            middle = placement.boxes.view(-1, 2, 2).mean(1).flip(1)
+            looking = actors + point_table(middle, clip, cells, self.dim).to(actors.dtype)
+            context = context + plane_table(cells, placement.grid, self.dim).to(context.dtype)
+        logits = [self.classify(actors, weights, self.interact(looking, seats, context, draw)) for draw in draws]
         return {"logits": torch.stack(logits).mean(0), "weights": weights}
 
     def encode(self, plane: Tensor, cells: Tensor) -> Tensor:

@@ -101,14 +101,33 @@ def plane_table(cells: Tensor, grid: tuple[int, int], dim: int) -> Tensor:
     Returns:
         (B, h * w, D) float32, row by row.
     """
-    half = dim // 2
-    channel = torch.arange(half, device=cells.device)
-    frequency = MAX_PERIOD ** (-2.0 * (channel // 2) / half)
     sides = []
     for axis, length in enumerate(grid):
-        place = torch.arange(1, length + 1, device=cells.device) / (cells[:, axis, None] + NORMALISED_EPS) * 2 * math.pi
-        angle = place.unsqueeze(2) * frequency  # (B, length, half)
-        sides.append(torch.where(channel % 2 == 0, angle.sin(), angle.cos()))
+        place = torch.arange(1, length + 1, device=cells.device) / (cells[:, axis, None] + NORMALISED_EPS)
+        sides.append(_waves(place, dim // 2))  # (B, length, half)
     vertical, horizontal = (side.unsqueeze(3 - axis) for axis, side in enumerate(sides, start=1))
     table = torch.cat(torch.broadcast_tensors(vertical, horizontal), -1)
     return table.flatten(1, 2)
+
+
+def point_table(points: Tensor, clip: Tensor, cells: Tensor, dim: int) -> Tensor:
+    """Make what `plane_table` would have at points between cells.
+
+    Args:
+        points: (R, 2) float32, rows and columns from the top left corner of a plane; 0.5 is the middle of the first.
+        clip: (R,) int64, the plane of each.
+        cells: (B, 2) int64, rows and columns of each plane.
+        dim: Width D, a multiple of 4.
+
+    Returns:
+        (R, D) float32.
+    """
+    shares = (points + 0.5) / (cells[clip] + NORMALISED_EPS)
+    return _waves(shares, dim // 2).flatten(1)
+
+
+def _waves(shares: Tensor, half: int) -> Tensor:
+    """Sines and cosines (..., half) of places that are ``shares`` (...) of the side of a plane."""
+    channel = torch.arange(half, device=shares.device)
+    angle = shares.unsqueeze(-1) * 2 * math.pi * MAX_PERIOD ** (-2.0 * (channel // 2) / half)
+    return torch.where(channel % 2 == 0, angle.sin(), angle.cos())

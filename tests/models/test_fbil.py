@@ -44,6 +44,7 @@ def make_linear(**options: Any) -> LinearRoIHead:
 HEADS = {
     "fbil": make_fbil,
     "fbil with interaction": lambda: make_fbil(actor_interaction=True),
+    "fbil that knows places": lambda: make_fbil(located=True),
     "linear": make_linear,
     "linear, pixels, aligned, maximum": lambda: make_linear(scale="pixels", aligned=True, time_pooling="max"),
 }
@@ -265,3 +266,14 @@ def test_heads_are_modules_of_one_kind() -> None:
     assert all(isinstance(make(), ActorHead) and isinstance(make(), nn.Module) for make in HEADS.values())
     assert make_fbil().masked and not make_linear().masked
     assert isinstance(make_linear()(**batch())["logits"], Tensor)
+
+
+def test_a_head_that_knows_places_sees_where_things_are_and_the_published_one_does_not() -> None:
+    given = batch() | {"masks": torch.zeros(3, 2, *GRID, dtype=torch.bool)}
+    given["features"] = [torch.ones_like(each) for each in given["features"]]  # the same everywhere
+    clip = CLIP == 0
+    for located in (False, True):
+        head = make_fbil(located=located, encoder_depth=0).eval()
+        first, second, third = head(**given)["logits"][clip]
+        assert torch.allclose(first, second, atol=1e-5) != located
+        assert torch.allclose(second, third, atol=1e-5) != located

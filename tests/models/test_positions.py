@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from models.positions import grid_table, interpolate_positions, sinusoid_table
+from models.positions import grid_table, interpolate_positions, plane_table, point_table, sinusoid_table
 
 
 @pytest.mark.parametrize("dim", [8, 7])
@@ -62,3 +62,12 @@ def test_a_pretraining_grid_gives_places_codes_near_those_they_had() -> None:
     assert similarity(grid_table(target, dim, source)) > 0.95
     assert similarity(grid_table(target, dim)) < 0.9
     assert torch.equal(grid_table(source, dim, source), sinusoid_table(128, dim))
+
+
+def test_a_point_in_the_middle_of_a_cell_has_the_position_of_the_cell() -> None:
+    cells, grid, dim = torch.tensor([[3, 5], [2, 2]]), (3, 5), 16
+    table = plane_table(cells, grid, dim).unflatten(1, grid)
+    places = [(0, 0, 0), (0, 2, 4), (1, 1, 0)]  # plane, row, column
+    points = torch.tensor([[row + 0.5, column + 0.5] for _, row, column in places])
+    found = point_table(points, torch.tensor([plane for plane, _, _ in places]), cells, dim)
+    assert torch.allclose(found, torch.stack([table[place] for place in places]), atol=1e-6)
