@@ -464,7 +464,7 @@ def test_the_sample_has_the_weak_split_and_says_that_it_is_a_sample(sample_cache
         datamodule.prepare_data()
     assert "datamodule.root=sample: splits and labels of the small GENERATED sample" in caplog.text
     assert {part: len(videos) for part, videos in datamodule.parts.items()} == {
-        "training": 20,
-        "validation": 4,
-        "test": 18,
+        "training": 48,
+        "validation": 12,
+        "test": 42,
     }

@@ -28,9 +28,9 @@ TASK = ["task=focusmae", "model.num_frames=4", "model.dim=48", "model.num_heads=
 TASK += ["model.sampler_num_heads=2", "model.decoder_dim=32", "model.decoder_depth=1", "model.decoder_num_heads=2"]
 TASK += ["model.drop_path_rate=0.2", "datamodule.crop=random_resized", "datamodule.flip=0.5"]
 TASK += ["datamodule.clips_per_video=2", "datamodule.repeat=1", "datamodule.eval_clips=1", "callbacks=default"]
+TASK += ["datamodule.val_fraction=0.5", "trainer.limit_val_batches=2"]  # 24 videos are enough, and whole steps
 # Two epochs; a checkpoint after every second batch, so that a kill loses work that has to be done again.
 OFTEN = ["trainer.max_epochs=2", "trainer.log_every_n_steps=2", "callbacks.last.interval_s=0"]
-OFTEN += ["datamodule.val_fraction=0.5", "trainer.limit_val_batches=2"]  # half of the sample is enough to train on
 CLIPS = 2  # of a visit
 # Moments of one run, each in the run that continues the one before: within an epoch, in validation, between two epochs;
 # and where the best checkpoint is saved and the last one not yet, and within the second epoch.
