@@ -53,7 +53,7 @@ class ActionDetection(ExactEvaluation):
         ValueError: When the model has another number of classes than the data.
     """
 
-    needs = ("video", "size", "name", "second", "index", "view", "clip", "rois", "actor", "boxes", "scores", "targets")
+    needs = ("video", "size", "name", "second", "index", "view", "clip", "rois", "actor", "boxes", "targets", "truth")
 
     def __init__(
         self,
@@ -73,7 +73,8 @@ class ActionDetection(ExactEvaluation):
         self.frame_map = nn.ModuleDict()  # the classes are known from `setup` on
         self.mean_loss = nn.ModuleDict({stage: WeightedMean() for stage in STAGES})
         self.num_pose = 0
-        self._step_total = torch.zeros(2, dtype=torch.float64)  # loss and number of the actors of a step so far
+        self._losses: list[Tensor] = []  # of the batches of a step so far, each the sum over its actors
+        self._actors = 0  # of these batches
 
     def setup(self, stage: str) -> None:
         """Take the classes from the datamodule's ``classes``: id, name and group of each."""
@@ -105,16 +106,18 @@ class ActionDetection(ExactEvaluation):
         output = self._forward(batch, self.mask_draws.of_training(batch, self.current_epoch))
         losses = action_losses(output["logits"], batch["targets"], self.num_pose)
         total = losses.sum()
-        self._step_total += torch.tensor([total.item(), len(losses)], dtype=torch.float64)
+        self._losses.append(total.detach())  # not its value: the device is not waited for
+        self._actors += len(losses)
         # Lightning will divide by the batches of a step and the strategy by the processes. How many actors a step has
         # is known at its end: `on_before_optimizer_step` divides by them.
         return total * self.trainer.accumulate_grad_batches * self.trainer.world_size
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
         """Turn the gradient of the sum over all actors of the step into that of their mean."""
-        total = self._step_total.to(self.device, torch.float32 if self.device.type == "mps" else torch.float64)
-        total, count = self.trainer.strategy.reduce(total, reduce_op="sum").tolist()
-        self._step_total.zero_()
+        loss = torch.stack(self._losses).sum()
+        step = torch.stack([loss, loss.new_tensor(self._actors)])
+        total, count = self.trainer.strategy.reduce(step, reduce_op="sum").tolist()
+        self._losses, self._actors = [], 0
         if count:
             for group in optimizer.param_groups:
                 for parameter in group["params"]:

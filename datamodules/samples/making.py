@@ -9,7 +9,9 @@ import subprocess
 import sys
 import tempfile
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Protocol
 
@@ -29,12 +31,21 @@ class Video(Protocol):
     num_frames: int
 
 
-class Settings(Protocol):
-    """What a sample is made from."""
+class Settings(ABC):
+    """What a sample is made from: the base of dataclasses with a field ``size``, height and width in pixels."""
+
+    size: tuple[int, int]
 
     def plain(self) -> dict:
         """The settings as JSON knows them."""
+        return {**asdict(self), "size": list(self.size)}
 
+    @classmethod
+    def read(cls, plain: dict) -> "Settings":
+        """The settings that `plain` gave."""
+        return cls(**{**plain, "size": tuple(plain["size"])})
+
+    @abstractmethod
     def videos(self) -> list:
         """All its videos, each a `Video`."""
 

@@ -1,10 +1,11 @@
 """Which videos the AVA sample has, and how one of them is filmed, annotated and written."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from datamodules.samples import making
 from datamodules.samples.campus.acting import Performer
 from datamodules.samples.campus.camera import Camera
 from datamodules.samples.campus.detector import Detector
@@ -43,7 +44,7 @@ class Video:
 
 
 @dataclass(frozen=True)
-class Settings:
+class Settings(making.Settings):
     """What a sample is made from.
 
     Args:
@@ -61,15 +62,6 @@ class Settings:
     seconds: int
     size: tuple[int, int]
     version: int = VERSION
-
-    def plain(self) -> dict:
-        """The settings as JSON knows them."""
-        return {**asdict(self), "size": list(self.size)}
-
-    @classmethod
-    def read(cls, plain: dict) -> "Settings":
-        """The settings that `plain` gave."""
-        return cls(**{**plain, "size": tuple(plain["size"])})
 
     def videos(self) -> list[Video]:
         """All videos, those for training first; sketches and stages take turns in both splits."""

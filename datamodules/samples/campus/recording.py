@@ -1,11 +1,12 @@
 """Which videos a sample has, and how one of them is filmed, annotated and written in ShanghaiTech's layout."""
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from datamodules.samples import making
 from datamodules.samples.campus.detector import Detector
 from datamodules.samples.campus.film import FPS, Shot, film
 from datamodules.samples.campus.places import PLACES
@@ -34,7 +35,7 @@ class Video:
 
 
 @dataclass(frozen=True)
-class Settings:
+class Settings(making.Settings):
     """What a sample is made from.
 
     Args:
@@ -52,15 +53,6 @@ class Settings:
     seconds: float
     size: tuple[int, int]
     version: int = VERSION
-
-    def plain(self) -> dict:
-        """The settings as JSON knows them."""
-        return {**asdict(self), "size": list(self.size)}
-
-    @classmethod
-    def read(cls, plain: dict) -> "Settings":
-        """The settings that `plain` gave."""
-        return cls(**{**plain, "size": tuple(plain["size"])})
 
     def videos(self) -> list[Video]:
         """All videos, spread evenly over the places, the normal ones first."""
