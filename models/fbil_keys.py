@@ -1,6 +1,6 @@
 """Names of the tensors of a head: ours, and those of CKK-coder/FBI-Learning, whose masks go by crossed names."""
 
-import re
+from models.weights_family import rename
 
 # Upstream's ``context_atten`` sees the background, its ``local_atten`` the foreground.
 _PARTS = {"feature_encoder": "encoder", "local_atten": "foreground", "context_atten": "background"}
@@ -32,17 +32,9 @@ def our_key(upstream: str) -> str | None:
     Args:
         upstream: Without what wraps the head, such as ``head.module.``.
     """
-    return _renamed(upstream, PAIRS)
+    return rename(upstream, PAIRS)
 
 
 def upstream_key(ours: str) -> str | None:
     """Name of a tensor in upstream's head by that in `FBILHead` or `LinearRoIHead`; None for a tensor of neither."""
-    return _renamed(ours, [(ours, theirs) for theirs, ours in PAIRS])
-
-
-def _renamed(name: str, pairs: list[tuple[str, str]]) -> str | None:
-    for old, new in pairs:
-        if match := re.match(re.escape(old).replace(r"\#", r"(\d+)"), name):
-            beginning = new.replace("#", match[1]) if match.groups() else new
-            return beginning + name[match.end() :]
-    return None
+    return rename(ours, [(ours, theirs) for theirs, ours in PAIRS])

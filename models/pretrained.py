@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from models.asd_loading import SpeakerWeights, network_of
 from models.checkpoint_formats import CheckpointError, Weights
 from models.load_report import LoadReport
 from models.slowfast_loading import SlowFastWeights, has_slowfast
@@ -14,13 +15,13 @@ from models.weights_family import Family
 
 
 def load_pretrained(model: nn.Module, path: str | Path, *, source_grid: Grid | None = None) -> LoadReport:
-    """Load published weights into a video transformer, a SlowFast, or a detector with one of them.
+    """Load published weights into a video transformer, a SlowFast, a detector with one, or one of active speakers.
 
     Read are the formats of ``models/checkpoint_formats.py``; what the weights are for and what ``model`` is follows
     from the names of their tensors. Loading is strict: a tensor that is missing, left over or of another shape is an
-    error, and then ``model`` is as it was. The exceptions are those of ``models/vit_loading.py`` and
-    ``models/slowfast_loading.py``, each named with its reason in the report. Values are converted to the floating-point
-    type of the model.
+    error, and then ``model`` is as it was. The exceptions are those of ``models/vit_loading.py``,
+    ``models/slowfast_loading.py`` and ``models/asd_loading.py``, each named with its reason in the report. Values are
+    converted to the floating-point type of the model.
 
     Args:
         model: Built model; not on the meta device. It may be compiled.
@@ -36,7 +37,7 @@ def load_pretrained(model: nn.Module, path: str | Path, *, source_grid: Grid | N
         CheckpointError: When the file cannot be read or does not fit the model; the message holds the table.
     """
     own = _own_tensors(model)
-    family = SlowFastWeights(model, own) if has_slowfast(own) else VideoTransformerWeights(model, own, source_grid)
+    family = _family(model, own, source_grid)
     weights = family.read(path)
     theirs = family.named(weights)
     values, report = _compare(family, weights, theirs)
@@ -51,6 +52,14 @@ def load_pretrained(model: nn.Module, path: str | Path, *, source_grid: Grid | N
         for name, value in values.items():
             own[name].copy_(value)
     return report
+
+
+def _family(model: nn.Module, own: dict[str, Tensor], source_grid: Grid | None) -> Family:
+    if has_slowfast(own):
+        return SlowFastWeights(model, own)
+    if network_of(own):
+        return SpeakerWeights(model, own)
+    return VideoTransformerWeights(model, own, source_grid)
 
 
 def _own_tensors(model: nn.Module) -> dict[str, Tensor]:

@@ -1,5 +1,6 @@
 """What loading has to know of one kind of network, whose published weights have names and gaps of their own."""
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -75,3 +76,20 @@ def last_layer(theirs: Tensors, own: Tensors, prefix: str) -> tuple[Reasons, Rea
         return {}, {}
     classes = f"{len(theirs[their_layer[0]])} classes in the file, {len(own[own_layer[0]])} in the model"
     return dict.fromkeys(their_layer, classes), dict.fromkeys(own_layer, classes)
+
+
+def rename(name: str, pairs: Iterable[tuple[str, str]]) -> str | None:
+    """Exchange the beginning of a name.
+
+    Args:
+        name: Of a tensor.
+        pairs: Beginnings and what takes their place; ``#`` in both stands for one number.
+
+    Returns:
+        The name by the first pair that fits; None when there is none.
+    """
+    for old, new in pairs:
+        if match := re.match(re.escape(old).replace(r"\#", r"(\d+)"), name):
+            beginning = new.replace("#", match[1]) if match.groups() else new
+            return beginning + name[match.end() :]
+    return None
