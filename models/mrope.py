@@ -125,7 +125,7 @@ class Rotary:
         positions = _wide(positions)
         axes = torch.tensor(self.slots(num_heads, head_dim), device=positions.device)
         power = torch.arange(0, head_dim, 2, device=positions.device, dtype=positions.dtype) / head_dim
-        turning = self.theta**-power * (axes != NOT_ROTATED)
+        turning = 1 / self.theta**power * (axes != NOT_ROTATED)
         return (positions[..., axes.clamp(min=0)] * turning).movedim(-2, 1)
 
 

@@ -5,10 +5,11 @@ from typing import Annotated, Literal
 import torch
 from torch import Tensor, nn
 
+from models.face_tracks import ROWS_PER_FRAME, frames_there, normalised_faces, require_sizes
 from models.interaction import Seats
 from models.mrope import Rotary
 from models.talknet_attention import StreamLayer
-from models.talknet_audio import COEFFICIENTS, ROWS_PER_FRAME, SE_REDUCTION, AudioEncoder
+from models.talknet_audio import SE_REDUCTION, AudioEncoder
 from models.talknet_visual import VisualEncoder
 
 STAGES = 4
@@ -128,14 +129,13 @@ class TalkNet(nn.Module):
         Raises:
             ValueError: When sizes do not fit, or what ``rope`` needs is missing.
         """
-        self._require_sizes(faces, audio)
-        heard = _some(_before_end(length, faces))
-        seen = _some(_both(valid, heard))
+        require_sizes(faces, audio, self.face_size)
+        heard, seen = frames_there(faces, valid, length)
         seats = None if self.context == "track" or scene is None else _seats(scene)
         sound = None if heard is None else heard.repeat_interleave(ROWS_PER_FRAME, 1)
         dtype = self.head.weight.dtype
         audio_tokens = self.audio_encoder(audio.to(dtype), sound)
-        video_tokens = self.video_encoder(faces.to(dtype), seen)
+        video_tokens = self.video_encoder(normalised_faces(faces, seen, dtype), seen)
 
         of_faces, of_sound = self._places(seconds, boxes, seen, seats)
         angles = self._angles("cross", of_sound, of_faces)
@@ -191,31 +191,6 @@ class TalkNet(nn.Module):
 
     def _head_dim(self, layer: str) -> int:
         return self.dim * (1 if layer == "cross" else 2) // self.num_heads
-
-    def _require_sizes(self, faces: Tensor, audio: Tensor) -> None:
-        side = self.face_size
-        if faces.ndim != 4 or tuple(faces.shape[2:]) != (side, side):
-            raise ValueError(f"faces: expected (B, T, {side}, {side}), found {tuple(faces.shape)}; set face_size")
-        expected = (len(faces), ROWS_PER_FRAME * faces.shape[1], COEFFICIENTS)
-        if tuple(audio.shape) != expected:
-            raise ValueError(f"audio: expected {expected}, four rows per frame, found {tuple(audio.shape)}")
-
-
-def _before_end(length: Tensor | None, faces: Tensor) -> Tensor | None:
-    if length is None:
-        return None
-    return torch.arange(faces.shape[1], device=length.device) < length.unsqueeze(1)
-
-
-def _both(one: Tensor | None, other: Tensor | None) -> Tensor | None:
-    if one is None or other is None:
-        return other if one is None else one
-    return one & other
-
-
-def _some(mask: Tensor | None) -> Tensor | None:
-    """``mask``, or None when it counts everything, so that nothing is masked where nothing is missing."""
-    return None if mask is None or bool(mask.all()) else mask
 
 
 def _seats(scene: Tensor) -> Seats:

@@ -6,9 +6,7 @@ from torch import Tensor, nn
 
 from models.masked_norm import MaskedBatchNorm, masked_mean, over_time
 
-COEFFICIENTS = 13
-ROWS_PER_FRAME = 4  # cepstra; two stages halve time
-STRIDES = (1, 2, 2, 1)
+STRIDES = (1, 2, 2, 1)  # along frequency and time: four rows become one
 SE_REDUCTION = 8
 
 

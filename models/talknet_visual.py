@@ -6,8 +6,6 @@ from torch import Tensor, nn
 
 from models.masked_norm import GlobalNorm, MaskedBatchNorm
 
-PIXEL_MEAN, PIXEL_STD = 0.4161, 0.1688  # of grey in [0, 1]; TaoRuijie/TalkNet-ASD
-MAX_GREY = 255
 STRIDES = (1, 2, 2, 2)
 NORM = {"momentum": 0.01, "eps": 1e-3}  # of the frontend, as published
 
@@ -60,7 +58,7 @@ class VisualFrontend(nn.Module):
         """Encode faces.
 
         Args:
-            faces: (B, T, S, S) in 0..255, of the dtype of the parameters.
+            faces: (B, 1, T, S, S) normalised, 0 where there is none; see `models.face_tracks.normalised_faces`.
             mask: (B, T) bool, False where there is no face; None: all are there.
 
         Returns:
@@ -69,15 +67,12 @@ class VisualFrontend(nn.Module):
         maps = self.stem(faces, mask)
         tokens = self.pairs(maps).mean((2, 3))
         if mask is None:
-            return tokens.unflatten(0, faces.shape[:2])
+            return tokens.unflatten(0, (len(faces), -1))
         return tokens.new_zeros(*mask.shape, tokens.shape[1]).index_put((mask,), tokens)
 
     def stem(self, faces: Tensor, mask: Tensor | None = None) -> Tensor:
         """Maps (N, C, S / 4, S / 4) of the N faces that are there, item by item."""
-        x = ((faces / MAX_GREY - PIXEL_MEAN) / PIXEL_STD).unsqueeze(1)  # (B, 1, T, S, S)
-        if mask is not None:
-            x = x.masked_fill(~mask[:, None, :, None, None], 0)  # as beyond the ends
-        x = self.conv(x).transpose(1, 2)
+        x = self.conv(faces).transpose(1, 2)
         frames = x.flatten(0, 1) if mask is None else x[mask]
         return self.pool(self.norm(frames).relu())
 
@@ -140,7 +135,7 @@ class VisualEncoder(nn.Module):
         self.head = VisualHead(widths[-1], head_width, dim)
 
     def forward(self, faces: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Encode faces (B, T, S, S) where mask (B, T) bool says they are: (B, T, D)."""
+        """Encode faces (B, 1, T, S, S), normalised, where mask (B, T) bool says they are: (B, T, D)."""
         x = self.frontend(faces, mask).transpose(1, 2)
         for block in self.temporal:
             x = block(x, mask)

@@ -1,0 +1,10 @@
+"""Active speakers against numbers of published code; the tests are in the folder asd."""
+
+import pytest
+
+pytest.register_assert_rewrite("tests.reference.asd")
+
+from tests.reference.asd.mrope import *  # noqa: E402, F403
+from tests.reference.asd.talknet import *  # noqa: E402, F403
+
+pytestmark = pytest.mark.reference
