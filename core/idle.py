@@ -21,6 +21,7 @@ OVERRULED = {"datamodule.frame_step": "datamodule.step_s", "scheduler.warmup_epo
 WINDOWS = "datamodule.windows"  # in prediction they take the place of these
 CLIPS_OF_PREDICTION = ("datamodule.eval_clips", "datamodule.resize", "datamodule.crop", "datamodule.regions")
 ANSWERS_NONFINITE = "callbacks.nonfinite.NonFinite"
+ROTARY = "model.rotary."  # nothing turns with model.rope=none
 ONLY_WITH = {"model.decoder_mask_ratio": "model.decoder_mask", "task.sampling_weight": "model.focus"}
 STOPPED_BY_FAST_RUN = ("max_epochs", "max_steps", "limit_train_batches", "limit_val_batches", "limit_test_batches")
 
@@ -93,6 +94,8 @@ def _beside_others(config: dict[str, Any], values: dict[str, str]) -> Iterator[s
             yield f"{key}={value} has no effect: {OVERRULED[key]}={_value(config, OVERRULED[key])} takes its place"
         if key in ONLY_WITH and not _value(config, ONLY_WITH[key]):
             yield f"{key}={value} has no effect: it belongs to {ONLY_WITH[key]}, which is not set here"
+        if key.startswith(ROTARY) and _value(config, "model.rope") == "none":
+            yield f"{key}={value} has no effect: model.rope=none turns nothing"
     callbacks = (config.get("callbacks") or {}).values()
     if config["mode"] == "fit" and "nonfinite" in values and ANSWERS_NONFINITE not in map(_target, callbacks):
         yield f"nonfinite={values['nonfinite']} has no effect: callbacks.nonfinite, which answers it, is left out"

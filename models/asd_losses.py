@@ -61,12 +61,12 @@ def frame_losses(logits: Tensor, target: Tensor, class_weights: Sequence[float] 
     known = target != UNKNOWN
     label = target.masked_fill(~known, 0)
     with torch.autocast(logits.device.type, enabled=False):
-        logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+        logits = logits.to(torch.promote_types(logits.dtype, torch.float32)).masked_fill(~known.unsqueeze(-1), 0)
         weights = known.to(logits.dtype)
         if class_weights is not None:
             weights = weights * logits.new_tensor(list(class_weights))[label]
         losses = F.cross_entropy(logits.flatten(0, 1), label.flatten(), reduction="none").view_as(label)
-        return losses.masked_fill(~known, 0) * weights, weights
+        return losses * weights, weights
 
 
 def track_losses(

@@ -96,6 +96,13 @@ def test_an_option_that_another_one_overrules_or_lacks_is_said(group: str, value
     assert idle_options(config(**{group: values | useful} | rest), [option], None, 1) == []
 
 
+def test_how_positions_turn_has_no_effect_where_nothing_turns() -> None:
+    option = "model.rotary.theta=1e4"
+    plain, turning = (config(model={"rope": rope, "pretrained": None}) for rope in ("none", "time"))
+    assert idle_options(plain, [option], None, 1) == [f"{option} has no effect: model.rope=none turns nothing"]
+    assert idle_options(turning, [option], None, 1) == []
+
+
 @pytest.mark.parametrize("option", ["eval_clips=4", "resize=squash", "crop=center", "regions=null"])
 def test_windows_take_the_place_of_clips_in_prediction_alone(option: str) -> None:
     data = {"datamodule": {"windows": {"stride": 4}}}

@@ -13,7 +13,8 @@ from tests.conftest import REPOSITORY
 FILES = sorted(path.stem for path in (REPOSITORY / "conf/model").glob("*.yaml"))
 DETECTORS = [name for name in FILES if name.startswith("vad_")]  # of features, not of clips
 OF_ACTIONS = [name for name in FILES if name.startswith(("fbil_", "slowfast_"))]  # of clips and boxes
-NAMES = [name for name in FILES if name not in DETECTORS + OF_ACTIONS]
+OF_SPEAKERS = [name for name in FILES if name.startswith(("talknet", "light_asd", "lr_asd"))]  # of faces and sound
+NAMES = [name for name in FILES if name not in DETECTORS + OF_ACTIONS + OF_SPEAKERS]
 
 
 def composed(repository: Path, name: str) -> DictConfig:
@@ -60,6 +61,16 @@ def test_a_small_detector_of_actions_runs(repository: Path, name: str) -> None:
     rois, clip = torch.tensor([[0.1, 0.2, 0.5, 0.9], [0.6, 0.2, 0.9, 0.9]]), torch.tensor([0, 1])
     output = model(video, rois, clip, torch.tensor([[96, 144], [80, 144]]))
     assert output["logits"].shape == (2, config.head.num_classes)
+
+
+@pytest.mark.parametrize("name", OF_SPEAKERS)
+def test_a_config_builds_a_detector_of_speakers_that_runs(repository: Path, name: str) -> None:
+    config, frames = composed(repository, name), 3
+    with torch.device("meta"):
+        model = instantiate(config, _convert_="all").eval()
+        faces, audio = torch.empty(2, frames, *[config.face_size] * 2), torch.empty(2, 4 * frames, 13)
+        output = model(faces, audio, seconds=torch.empty(2, frames), boxes=torch.empty(2, frames, 4))
+    assert output["logits"].shape == output["video_logits"].shape == (2, frames, 2)
 
 
 @pytest.mark.parametrize("size", ["tiny", "vit_s", "vit_b", "vit_l", "vit_h", "vit_g"])
