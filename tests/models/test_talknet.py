@@ -80,6 +80,27 @@ def test_frames_without_a_face_change_nothing_for_the_others(mode: dict[str, Any
     assert (everything["logits"] - expected["logits"])[:2].abs().amax() > 1e-3  # they would, were they faces
 
 
+@torch.no_grad()
+def test_attention_sees_all_sound_and_the_faces_that_are_there() -> None:
+    model, batch = small(), tracks() | {"length": LENGTHS}
+    batch["valid"][0, 2:5] = False
+    output = model(**batch)
+    audio, video = output["audio"], output["video"]
+    heard = torch.arange(8) < LENGTHS.unsqueeze(1)
+    seen = heard & batch["valid"]
+    sound, face = model.audio_attention(audio, video, heard), model.video_attention(video, audio, seen)
+    both = torch.cat([sound, face], -1)
+    torch.testing.assert_close(output["audio_logits"], model.audio_head(sound))
+    torch.testing.assert_close(output["video_logits"], model.video_head(face))
+    torch.testing.assert_close(output["fused"], model.joint_attention(both, both, seen))
+
+
+def test_who_may_see_nothing_sees_anything() -> None:
+    stream, other = torch.randn(2, 5, 32), torch.randn(2, 5, 32)
+    attend, present = small().joint_attention, torch.tensor([[True], [False]]).expand(2, 5)
+    torch.testing.assert_close(attend(stream, other, present), attend(stream, other))
+
+
 def test_sound_is_heard_where_there_is_no_face() -> None:
     valid = torch.tensor([[1, 1, 1, 1, 0, 0, 0, 0]]).bool()
     batch = tracks(1) | {"valid": valid}
@@ -155,18 +176,30 @@ def test_faces_of_a_scene_see_each_other_and_nobody_else(rope: str) -> None:
         assert differs.nonzero().flatten().tolist() == seen_by
 
 
+@pytest.mark.parametrize("missing", [False, True])
 @torch.no_grad()
-def test_scenes_with_different_numbers_of_faces_are_as_if_each_were_alone() -> None:
+def test_scenes_with_different_numbers_of_faces_are_as_if_each_were_alone(missing: bool) -> None:
     model = small(rope="mrope", context="scene")
     batch = tracks(6) | {"scene": torch.tensor([0, 1, 1, 1, 2, 2])}
-    batch["valid"][2, 4:], batch["valid"][4, :2] = False, False
-    batch["length"][1:4] = 6
+    if missing:
+        batch["valid"][2, 4:], batch["valid"][4, :2] = False, False
+        batch["length"][1:4] = 6
     batch["seconds"] = batch["seconds"] + torch.tensor([0.0, 70.0, 70.0, 70.0, 9.0, 9.0])[:, None]
     together = model(**batch)
     for scene in ([0], [1, 2, 3], [4, 5]):
         alone = model(**rows(batch, *scene))
         there = batch["valid"][scene] & (torch.arange(8) < batch["length"][scene, None])
         assert_close({name: value[scene] for name, value in together.items()}, alone, there)
+
+
+@torch.no_grad()
+def test_times_between_the_faces_of_a_scene_count() -> None:
+    batch = tracks(2) | {"scene": torch.zeros(2, dtype=torch.int64)}
+    later = batch | {"seconds": batch["seconds"] + torch.tensor([[0.0], [0.2]])}
+    for context, differs in (("track", False), ("scene", True)):
+        model = small(rope="time", context=context)
+        found = (model(**later)["fused"] - model(**batch)["fused"]).abs().amax()
+        assert (found > 1e-3) == differs
 
 
 @torch.no_grad()
