@@ -86,6 +86,10 @@ class TruncatedVideoError(VideoReadError):
     """A video file or an image ends before its end."""
 
 
+class SoundReadError(VideoReadError):
+    """The sound of a file cannot be read, or there is none where there should be."""
+
+
 class AmbiguousFramesError(VideoReadError):
     """Two images of a frame folder have the same number."""
 
