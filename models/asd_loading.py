@@ -7,6 +7,7 @@ from typing import NamedTuple
 from torch import Tensor, nn
 
 from models.checkpoint_formats import CheckpointError, Weights, read_file, some, unwrapped
+from models.light_keys import light_key, lr_key
 from models.load_report import LoadReport
 from models.talknet_keys import our_key
 from models.weights_family import Family, Reasons, Tensors
@@ -31,7 +32,11 @@ class Network(NamedTuple):
     our_key: Callable[[str], str | None]
 
 
-NETWORKS = (Network("TalkNet", "video_encoder.frontend.conv.weight", "visualFrontend.frontend3D.0.weight", our_key),)
+NETWORKS = (
+    Network("TalkNet", "video_encoder.frontend.conv.weight", "visualFrontend.frontend3D.0.weight", our_key),
+    Network("Light-ASD", "video_encoder.blocks.0.mix.conv.weight", "GRU.gru_forward.weight_ih_l0", light_key),
+    Network("LR-ASD", "fusion.project.weight", "fusion.attention.weight", lr_key),
+)
 
 
 def network_of(names: Iterable[str]) -> Network | None:
