@@ -23,6 +23,7 @@ NUM_FILTERS = 26
 LIFTER = 22
 INT16_SCALE = 32768.0
 TARGET_RMS, LEAST_RMS = 0.1, 1e-4
+BLOCK_ROWS = 64  # whose spectra a processor keeps at hand
 
 Hop = Literal["exact", "upstream"]
 Pad = Literal["zeros", "wrap"]
@@ -93,9 +94,12 @@ def _coefficients(samples: np.ndarray, starts: np.ndarray, window: int) -> np.nd
     sound = np.zeros(max(len(samples), starts[-1] + window))
     sound[: len(samples)] = samples
     sound[1 : len(samples)] -= PRE_EMPHASIS * samples[:-1]
-    frames = np.lib.stride_tricks.sliding_window_view(sound, window)[starts]
-    spectrum = np.fft.rfft(frames, FFT_SIZE)
-    bands = (spectrum.real**2 + spectrum.imag**2) @ _bands()
+    windows = np.lib.stride_tricks.sliding_window_view(sound, window)
+    bands = np.empty((len(starts), NUM_FILTERS + 1))
+    for first in range(0, len(starts), BLOCK_ROWS):
+        block = slice(first, first + BLOCK_ROWS)
+        spectrum = np.fft.rfft(windows[starts[block]], FFT_SIZE)
+        bands[block] = (spectrum.real**2 + spectrum.imag**2) @ _bands()
     bands[bands == 0] = np.finfo(np.float64).eps
     log_bands = np.log(bands, out=bands)
     rows = log_bands[:, :NUM_FILTERS] @ _cosines()
@@ -120,7 +124,7 @@ def mel_filters() -> np.ndarray:
 @cache
 def _bands() -> np.ndarray:
     """(257, 27): from the squared spectrum to the energy in each filter and, last, in all bins."""
-    return np.concatenate((mel_filters(), np.ones((1, FFT_SIZE // 2 + 1)))).T / FFT_SIZE
+    return np.concatenate((mel_filters(), np.ones((1, FFT_SIZE // 2 + 1)))).T.copy() / FFT_SIZE
 
 
 @cache
