@@ -1,0 +1,198 @@
+"""Annotations of the audio-visual part of Ego4D: ``av_train.json``, ``av_val.json``, ``av_test_unannotated.json``.
+
+Schema of EGO4D/docs (Grauman et al., Ego4D, 2022). A face speaks in a frame when the frame lies in a voice segment of
+its person: voice activity of somebody who is seen, not the motion of lips.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from datamodules.ava_rows import NO_MEDIA
+from datamodules.checking import DUPLICATE_ID, FRAME_COUNT, Defect
+from datamodules.errors import DataFileError
+from datamodules.tracks.annotations import Annotations, Clip, Media, medium_of
+from datamodules.tracks.judging import BAD_SEGMENT, CLAMPED, usable
+from datamodules.tracks.table import ANNOTATED, UNKNOWN, Medium, TrackTable
+from datamodules.tracks.voices import VoiceTable
+
+DATASET = "ego4d"
+WEARER = "camera_wearer"  # key of the schema, and in some clips the person's id
+ANCHOR = "visual_anchor"  # in the id of a track: reference boxes, which are no track
+SCHEMA = "expected videos, their clips, and persons with tracks and voice segments, as in the AV files of Ego4D"
+
+
+def read_ego4d(path: Path, media: Media, split: str = "", visual_anchors: bool = False) -> Annotations:
+    """Read an annotation file.
+
+    Boxes without area, of the camera wearer, or of frames that are not there are left out; voice segments are cut to
+    the clip. Ids stay the words that they are.
+
+    Args:
+        path: The file.
+        media: Size, rate and length of each clip, by clip uid; a clip without is left out and named.
+        split: Part of the data set, for defects.
+        visual_anchors: Take reference boxes for tracks, as the ground truth of the benchmark does.
+
+    Raises:
+        FileNotFoundError: When there is no such file.
+        DataFileError: When it is no such annotation.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        clips = [(video, clip) for video in content["videos"] for clip in video["clips"]]
+        spoken = any(person.get("voice_segments") for _, clip in clips for person in persons_of(clip))
+        reading = Reading(path, split, visual_anchors, spoken)
+        for video, clip in clips:
+            reading.take(str(clip["clip_uid"]), clip, str(video.get("video_uid", "")), media)
+    except json.JSONDecodeError as error:
+        raise DataFileError(path, f"is no JSON ({error})") from error
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise DataFileError(
+            path, f"does not hold what it should ({type(error).__name__}: {error}); {SCHEMA}"
+        ) from error
+    return reading.result()
+
+
+def persons_of(clip: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Everybody in a clip; the wearer, who is also described apart, may be there twice."""
+    apart = clip.get(WEARER) or {}
+    return [*(clip.get("persons") or ()), *([apart] if apart.get("person_id") is not None else [])]
+
+
+@dataclass
+class Reading:
+    """What has been read of a file so far.
+
+    Attributes:
+        path: The file.
+        split: Part of the data set.
+        visual_anchors: Whether reference boxes are tracks.
+        spoken: Whether the file holds any voice; one without is taken for one whose labels are withheld.
+    """
+
+    path: Path
+    split: str
+    visual_anchors: bool
+    spoken: bool
+    clips: dict[str, Clip] = field(default_factory=dict)
+    tracks: list[TrackTable] = field(default_factory=list)
+    voices: set[tuple[str, str, int, int, bool]] = field(default_factory=set)
+    defects: list[Defect] = field(default_factory=list)
+
+    def take(self, uid: str, content: Mapping[str, Any], parent: str, media: Media) -> None:
+        """Read a clip."""
+        if uid in self.clips:
+            self.report(DUPLICATE_ID, f"clip {uid} is there twice; its first annotation is taken")
+            return
+        medium = medium_of(media, uid)
+        if medium is None:
+            self.report(NO_MEDIA, f"clip {uid}: there is no media of it")
+            return
+        clip = described(uid, content, parent, self.spoken)
+        if clip.num_frames is not None and clip.num_frames != medium.num_frames:
+            found = f"is to have {clip.num_frames} frames, its media has {medium.num_frames}"
+            self.report(FRAME_COUNT, f"clip {uid}: {found}")
+        self.clips[uid] = clip
+        length = medium.num_frames if clip.num_frames is None else clip.num_frames
+        for person in persons_of(content):
+            name = str(person["person_id"])
+            for segment in person.get("voice_segments") or ():
+                ends = self.clamped(f"clip {uid}, person {name}", segment, length)
+                if ends is not None:
+                    self.voices.add((uid, name, *ends, name in clip.wearers))
+        self.tracks.append(self.faces(clip, content, medium))
+
+    def faces(self, clip: Clip, content: Mapping[str, Any], medium: Medium) -> TrackTable:
+        """Face boxes of a clip; who speaks is filled in when all voices are known."""
+        boxes, whose = [], []
+        for *ids, found in tracks_of(clip, content, self.visual_anchors):
+            boxes += [[box.get(key) for key in ("frame", "x", "y", "width", "height")] for box in found]
+            whose += [ids] * len(found)
+        frame, x, y, width, height = np.array(boxes, dtype=np.float64).reshape(-1, 5).T
+        person, track, entity = zip(*whose, strict=True) if whose else ((),) * 3
+        columns = {
+            **{"dataset": DATASET, "video_id": clip.video_id, "source": ANNOTATED},
+            **{"person_id": person, "track_id": track, "entity_id": entity},
+            **{"frame": frame, "timestamp": frame / medium.fps},
+            **{"x1": x / medium.width, "x2": (x + width) / medium.width},
+            **{"y1": y / medium.height, "y2": (y + height) / medium.height},
+            **{"frame_w": medium.width, "frame_h": medium.height, "label": UNKNOWN},
+        }
+        table, defects = usable(
+            columns,
+            np.full(len(frame), medium.num_frames),
+            self.path,
+            lambda n: f"clip {clip.video_id}, person {person[n]}, track {track[n]}, box at frame {frame[n]:g}",
+            self.split,
+        )
+        self.defects += defects
+        return table
+
+    def clamped(self, whose: str, segment: Mapping[str, Any], length: int) -> tuple[int, int] | None:
+        """First and last frame of a voice segment, within the clip; None where nothing is left of it."""
+        first, last = segment.get("start_frame"), segment.get("end_frame")
+        if not (isinstance(first, int) and isinstance(last, int) and first <= last and last >= 0 and first < length):
+            self.report(BAD_SEGMENT, f"{whose}: found frames {first} to {last} of {length}; it is left out")
+            return None
+        if first < 0 or last >= length:
+            self.report(CLAMPED, f"{whose}: frames {first} to {last} of {length}; it is cut to the clip")
+        return max(first, 0), min(last, length - 1)
+
+    def report(self, kind: str, detail: str) -> None:
+        """Name a defect."""
+        self.defects.append(Defect(kind, self.split, str(self.path), detail))
+
+    def result(self) -> Annotations:
+        """What was read, with the label of each box."""
+        names = ("video_id", "person_id", "first_frame", "last_frame", "wearer")
+        columns = dict(zip(names, zip(*sorted(self.voices), strict=True), strict=True)) if self.voices else {}
+        labelled = [uid for uid, clip in self.clips.items() if clip.labelled]
+        voices = VoiceTable.from_columns({name: columns.get(name, ()) for name in names}, labelled)
+        tracks = TrackTable.concat(self.tracks)
+        return Annotations(with_labels(tracks, voices), voices, self.clips, tuple(self.defects))
+
+
+def described(uid: str, content: Mapping[str, Any], parent: str, spoken: bool) -> Clip:
+    """What is annotated of a clip as a whole."""
+    persons = persons_of(content)
+    wearers = {str(one["person_id"]) for one in persons if one.get(WEARER) or one["person_id"] == WEARER}
+    ends = [content.get(f"clip_{end}_frame") for end in ("start", "end")]
+    return Clip(
+        video_id=uid,
+        parent=parent,
+        num_frames=int(ends[1]) - int(ends[0]) if None not in ends else None,
+        wearers=frozenset(wearers),
+        persons=tuple(dict.fromkeys(str(one["person_id"]) for one in persons)),
+        labelled=spoken and all(one.get("voice_segments") is not None for one in persons),
+        valid=bool(content.get("valid", True)),
+    )
+
+
+def tracks_of(
+    clip: Clip, content: Mapping[str, Any], visual_anchors: bool
+) -> Iterator[tuple[str, str, str, list[Mapping[str, Any]]]]:
+    """Person, track, entity and boxes of each track of those who are seen; entities differ by person and track."""
+    names: dict[tuple[str, str], str] = {}
+    for person in content.get("persons") or ():
+        name = str(person["person_id"])
+        for path in person.get("tracking_paths") or ():
+            track = str(path["track_id"])
+            if name in clip.wearers or (ANCHOR in track and not visual_anchors):
+                continue
+            if (name, track) not in names:
+                entity = f"{name}:{track}"
+                names[name, track] = entity if entity not in names.values() else f"{entity}#{len(names)}"
+            yield name, track, names[name, track], path.get("track") or []
+
+
+def with_labels(tracks: TrackTable, voices: VoiceTable) -> TrackTable:
+    """Label each face by the voice of its person in its frame; those of clips without labels stay unknown."""
+    label = tracks.label.copy()
+    for (video, _), rows in tracks.entities.items():
+        label[rows] = voices.person_at(video, tracks.person_id[rows.start], tracks.frame[rows])
+    return replace(tracks, label=label)
