@@ -3,8 +3,10 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+import numpy as np
+
 from datamodules.checking import Defect
-from datamodules.tracks.table import Medium, TrackTable
+from datamodules.tracks.table import SPEAKING, Medium, TrackTable
 from datamodules.tracks.voices import VoiceTable
 
 # Facts of the medium of a video; None, or nothing, where there is none.
@@ -54,3 +56,16 @@ class Annotations:
 def medium_of(media: Media, video_id: str) -> Medium | None:
     """Facts of the medium of a video; None where there is none."""
     return media(video_id) if callable(media) else media.get(video_id)
+
+
+def voices_seen(tracks: TrackTable) -> VoiceTable:
+    """Voices of the faces that speak, where nothing else is known of voices: their runs of frames."""
+    speaking = tracks.take(tracks.label == SPEAKING)
+    begins = np.zeros(len(speaking), dtype=bool)
+    begins[1:] = np.diff(speaking.frame) != 1
+    begins[speaking.starts[:-1]] = True
+    first = np.flatnonzero(begins)
+    last = np.append(first[1:], len(speaking))[: len(first)] - 1
+    columns = {"video_id": speaking.video_id[first], "person_id": speaking.person_id[first], "wearer": False}
+    ends = {"first_frame": speaking.frame[first], "last_frame": speaking.frame[last]}
+    return VoiceTable.from_columns(columns | ends)

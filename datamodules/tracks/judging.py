@@ -9,7 +9,7 @@ from datamodules.ava_files import MALFORMED, NOT_FINITE
 from datamodules.ava_rows import BEYOND, DUPLICATE_ROW, NO_AREA, NO_MEDIA, OUTSIDE
 from datamodules.checking import BROKEN, DUPLICATE_ID, FRAME_COUNT, Defect
 from datamodules.tracks.columns import coded, typed_columns
-from datamodules.tracks.table import DTYPES, SIDES, TrackTable
+from datamodules.tracks.table import DTYPES, SIDES, SOURCES, TrackTable, known_sources
 
 BAD_LABEL = "unknown label"
 BAD_SEGMENT = "voice segment without frames"
@@ -40,21 +40,24 @@ def usable(
     finite = np.isfinite(numbers).all(1)
     whole = finite & (frame == np.rint(frame))
     thin = (box[:, 0] >= box[:, 2]) | (box[:, 1] >= box[:, 3])
-    flaws: dict[str, tuple[np.ndarray, Callable[[int], str]]] = {
-        NOT_FINITE: (~finite, lambda n: f"found {spelled(numbers[n])}"),
-        MALFORMED: (finite & ~whole, lambda n: f"expected the number of a frame, found {frame[n]:g}"),
-        BEYOND: (
+    source = columns["source"]
+    flaws: list[tuple[str, np.ndarray, Callable[[int], str]]] = [
+        (NOT_FINITE, ~finite, lambda n: f"found {spelled(numbers[n])}"),
+        (MALFORMED, finite & ~whole, lambda n: f"expected the number of a frame, found {frame[n]:g}"),
+        (MALFORMED, ~known_sources(source), lambda n: f"expected {' or '.join(SOURCES)}, found {source[n]!r}"),
+        (
+            BEYOND,
             whole & ((frame < 0) | (frame >= num_frames)),
             lambda n: f"frame {frame[n]:g}, and there are {num_frames[n]:g} frames, from 0",
         ),
-        NO_AREA: (whole & thin, lambda n: f"{spelled(box[n])}: expected x1 < x2 and y1 < y2"),
-    }
-    bad = np.any([wrong for wrong, _ in flaws.values()], axis=0)
+        (NO_AREA, whole & thin, lambda n: f"{spelled(box[n])}: expected x1 < x2 and y1 < y2"),
+    ]
+    bad = np.any([wrong for _, wrong, _ in flaws], axis=0)
     again = repeated(columns, ~bad)
-    flaws[DUPLICATE_ROW] = (again, lambda _: "its entity has a box in this frame already")
+    flaws.append((DUPLICATE_ROW, again, lambda _: "its entity has a box in this frame already"))
     defects = [
         Defect(kind, split, str(path), f"{where(n)}: {say(n)}")
-        for kind, (wrong, say) in flaws.items()
+        for kind, wrong, say in flaws
         for n in np.flatnonzero(wrong).tolist()
     ]
     table = TrackTable.from_columns({name: column[~(bad | again)] for name, column in columns.items()})

@@ -10,7 +10,7 @@ import numpy as np
 
 from datamodules.tracks.columns import coded, read_columns, typed_columns, write_columns
 
-ANNOTATED, INTERPOLATED = "annotated", "interpolated"
+SOURCES = ANNOTATED, INTERPOLATED = "annotated", "interpolated"
 SPEAKING, SILENT, UNKNOWN = 1, 0, -1
 SIDES = ("x1", "y1", "x2", "y2")
 TABLE_VERSION = 1  # to be raised when the columns or their meaning change
@@ -181,7 +181,7 @@ class TrackTable:
             "a box without area": (self.x1 >= self.x2) | (self.y1 >= self.y2),
             "a frame without pixels": (self.frame_w < 1) | (self.frame_h < 1),
             "a label other than 1, 0 and -1": (self.label < UNKNOWN) | (self.label > SPEAKING),
-            f"a source other than {ANNOTATED} and {INTERPOLATED}": ~self.annotated & (self.source != INTERPOLATED),
+            f"a source other than {ANNOTATED} and {INTERPOLATED}": ~known_sources(self.source),
             "two boxes of an entity in one frame": np.append(same & (self.frame[1:] == self.frame[:-1]), False),
         }
         for flaw, wrong in flaws.items():
@@ -201,3 +201,8 @@ DTYPES: dict[str, Any] = {
 def vars_of(table: TrackTable) -> dict[str, np.ndarray]:
     """Columns by name, without what was computed from them."""
     return {name: getattr(table, name) for name in DTYPES}
+
+
+def known_sources(source: np.ndarray) -> np.ndarray:
+    """bool (N,), True where a source is one."""
+    return (source == ANNOTATED) | (source == INTERPOLATED)
