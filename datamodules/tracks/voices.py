@@ -74,6 +74,10 @@ class VoiceTable:
         """Whether a person is heard; as `voice_at`."""
         return self._heard((video_id, person_id), frames)
 
+    def segments_of(self, video_id: str, person_id: str) -> tuple[np.ndarray, np.ndarray]:
+        """First and last frames of what a person says, int64 (S,) each, increasing and apart."""
+        return self._united.get((video_id, person_id), NOBODY)
+
     def to_parquet(self, path: Path) -> None:
         """Write the table; the file is whole or not there."""
         write_columns(

@@ -1,0 +1,122 @@
+"""One clip cut into windows, each of them complete or not there."""
+
+import shutil
+from collections import Counter
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from core.atomic import replace_file
+from datamodules.errors import DataFileError, VideoReadError
+from datamodules.export.product import Product, failed
+from datamodules.speech_windows.images import images_of
+from datamodules.speech_windows.labels import PersonLabels, frame_by_frame
+from datamodules.speech_windows.notes import FRAMES, NOTE, OpenClip, encoded, is_whole, note_of
+from datamodules.speech_windows.settings import MANIFEST, ClipSource, Window, WindowSettings
+from datamodules.speech_windows.sounds import open_sound
+
+WINDOWS = "windows of clips"
+MADE, KEPT = "made", "kept"
+MISSING, PADDED = "frames without image", "samples of silence behind the end of the sound"
+
+
+@dataclass(frozen=True)
+class Cut:
+    """What came of a clip.
+
+    Attributes:
+        product: For the report.
+        counts: Windows ``MADE`` and ``KEPT``, and in all of them frames ``MISSING`` and samples ``PADDED``.
+    """
+
+    product: Product
+    counts: Counter = field(default_factory=Counter)
+
+
+def summary(counts: Counter) -> str:
+    """What windows were made, and what they lack."""
+    return f"{counts[MADE] + counts[KEPT]} windows, {counts[MISSING]} {MISSING}, {counts[PADDED]} {PADDED}"
+
+
+def cut_clip(
+    source: ClipSource,
+    persons: Mapping[str, PersonLabels],
+    root: Path,
+    settings: WindowSettings,
+    overwrite: bool,
+    backend: str,
+) -> Generator[None, None, Cut]:
+    """Make the windows of a clip that are not there; yields while it goes on.
+
+    Args:
+        source: The clip.
+        persons: Who is seen and heard in it, by person.
+        root: Folder of all windows.
+        settings: How it is cut.
+        overwrite: Make windows anew that were made of something else.
+        backend: How videos are read.
+    """
+    folder, counts = root / source.split / source.name, Counter()
+    try:
+        sound = None if source.sound is None else open_sound(source.sound)
+        clip = OpenClip(source, persons, images_of(source, settings, backend), sound, settings)
+        for window in settings.windows(source.length, source.rate):
+            note = note_of(clip, window)
+            there = is_there(folder / window.folder, note, overwrite)
+            if not there:
+                partial = root / f".saving-{uuid4().hex}.part"
+                yield from write_window(clip, window, note, partial)
+                put_in_place(partial, folder / window.folder)
+            counts[KEPT if there else MADE] += 1
+            counts += Counter({MISSING: len(note["missing_frames"]), PADDED: note["audio_padded_samples"]})
+            yield
+    except (DataFileError, VideoReadError) as error:
+        return Cut(failed(WINDOWS, error.path or folder, error.reason), counts)
+    except OSError as error:
+        return Cut(failed(WINDOWS, folder, error), counts)
+    return Cut(Product(WINDOWS, str(folder), MADE if counts[MADE] else KEPT, summary(counts)), counts)
+
+
+def is_there(folder: Path, note: dict[str, Any], overwrite: bool) -> bool:
+    """Whether a window is there as it would be made.
+
+    Raises:
+        DataFileError: When something else is there that may not be replaced.
+    """
+    if not folder.exists():
+        return False
+    if not (folder / NOTE).is_file():
+        raise DataFileError(folder, "is there already and was not written by mode=prepare; name another folder")
+    if (folder / NOTE).read_bytes() == encoded(note):
+        return is_whole(folder, note)
+    if not overwrite:
+        was = "was made of other annotations, media or settings"
+        raise DataFileError(folder, f"{was}; name another folder, or let the windows be overwritten")
+    return False
+
+
+def write_window(clip: OpenClip, window: Window, note: dict[str, Any], folder: Path) -> Generator[None, None, None]:
+    """Write the files of a window into a new folder, its note last; yields while it goes on."""
+    folder.mkdir()
+    if clip.settings.files != MANIFEST:
+        (folder / FRAMES).mkdir()
+        yield from clip.images.write(clip.frames(window), folder / FRAMES)
+    files = {}
+    if note["audio"] is not None:
+        files[note["audio"]] = clip.sound.part(*window.samples(clip.sound.sample_rate, clip.source.rate))[0]
+    if note["labels"] is not None:
+        files[note["labels"]] = encoded(frame_by_frame(clip.persons, window, clip.frames(window)))
+    for name, content in (files | {NOTE: encoded(note)}).items():
+        replace_file(folder / name, lambda file, content=content: file.write(content))
+
+
+def put_in_place(partial: Path, target: Path) -> None:
+    """Give a complete folder its final name; one that is there makes way."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if target.exists():
+        old = partial.with_suffix(f".old{partial.suffix}")
+        target.rename(old)
+        shutil.rmtree(old)
+    partial.rename(target)

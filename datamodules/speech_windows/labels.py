@@ -1,0 +1,90 @@
+"""Who is seen and who is heard in a window: both bits of every person, in view or not, the wearer too."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from datamodules.speech_windows.settings import Window
+from datamodules.tracks import Annotations, Clip
+from datamodules.tracks.columns import coded
+
+DECIMALS = 6  # of pixels: a box in shares of the frame loses its last bits
+BOX = ("x", "y", "width", "height")
+
+
+@dataclass(frozen=True)
+class PersonLabels:
+    """Faces and voice of a person in a clip.
+
+    Attributes:
+        wearer: It is the person with the camera.
+        frame: int64 (N,), of each face box, increasing; some frames may have several.
+        box: float64 (N, 4), x, y, width, height in pixels.
+        track: (N,) str.
+        voice: int64 (S, 2), first and last frame of each voice segment, increasing and apart; None where unknown.
+    """
+
+    wearer: bool
+    frame: np.ndarray
+    box: np.ndarray
+    track: np.ndarray
+    voice: np.ndarray | None
+
+    def within(self, window: Window) -> dict[str, Any]:
+        """What there is of them in a window, as plain columns."""
+        rows = slice(*np.searchsorted(self.frame, (window.first, window.stop)))
+        faces = {"frame": self.frame[rows].tolist(), "track": self.track[rows].tolist()}
+        faces |= {name: self.box[rows, place].tolist() for place, name in enumerate(BOX)}
+        return {"camera_wearer": self.wearer, "voice": self.voice_within(window), "faces": faces}
+
+    def voice_within(self, window: Window) -> list[list[int]] | None:
+        """Voice segments [first, last] cut to a window; None where unknown."""
+        if self.voice is None:
+            return None
+        met = self.voice[(self.voice[:, 1] >= window.first) & (self.voice[:, 0] < window.stop)]
+        return met.clip(window.first, window.stop - 1).tolist()
+
+
+def clip_labels(annotations: Annotations, video_id: str) -> dict[str, PersonLabels]:
+    """Faces and voices of everybody in a clip, by person, in the order of the annotation; nobody where there is none."""
+    clip = annotations.clips.get(video_id, Clip(video_id, labelled=False))
+    tracks = annotations.tracks.of(video_id)
+    size = np.column_stack([tracks.frame_w, tracks.frame_h])
+    low, high = tracks.boxes[:, :2] * size, tracks.boxes[:, 2:] * size
+    box = np.round(np.concatenate([low, high - low], axis=1), DECIMALS)
+    known, code = coded(tracks.person_id)
+    order = np.lexsort((tracks.frame, code))
+    bounds = np.searchsorted(code[order], np.arange(len(known) + 1))
+    rows = {person: order[slice(*bounds[n : n + 2])] for n, person in enumerate(known)}
+    nobody = np.zeros(0, dtype=np.int64)
+    found = {}
+    for person in dict.fromkeys([*clip.persons, *known]):
+        mine = rows.get(person, nobody)
+        voice = np.column_stack(annotations.voices.segments_of(video_id, person)) if clip.labelled else None
+        found[person] = PersonLabels(
+            person in clip.wearers, tracks.frame[mine], box[mine], tracks.track_id[mine], voice
+        )
+    return found
+
+
+def frame_by_frame(persons: dict[str, PersonLabels], window: Window, frames: Iterable[int]) -> dict[str, Any]:
+    """Faces and voices as the seed's ``genejson`` writes them, of the frames that there are.
+
+    Returns:
+        By frame and person: ``camera_wearer``, ``face`` (0, or boxes x, y, width, height in pixels) and ``voice``
+        (1, 0, or null where unknown).
+    """
+    table: dict[str, dict[str, Any]] = {str(frame): {} for frame in frames}
+    for person, labels in persons.items():
+        found = labels.within(window)
+        boxes: dict[int, list[dict[str, float]]] = {}
+        faces = found["faces"]
+        for frame, *box in zip(faces["frame"], *(faces[name] for name in BOX), strict=True):
+            boxes.setdefault(frame, []).append(dict(zip(BOX, box, strict=True)))
+        heard = {frame for first, last in found["voice"] or () for frame in range(first, last + 1)}
+        for key, row in table.items():
+            voice = None if found["voice"] is None else int(int(key) in heard)
+            row[person] = {"camera_wearer": labels.wearer, "face": boxes.get(int(key), 0), "voice": voice}
+    return table
