@@ -107,7 +107,7 @@ def write_window(clip: OpenClip, window: Window, note: dict[str, Any], folder: P
     if note["audio"] is not None:
         files[note["audio"]] = clip.sound.part(*window.samples(clip.sound.sample_rate, clip.source.rate))[0]
     if note["labels"] is not None:
-        files[note["labels"]] = encoded(frame_by_frame(clip.persons, window, clip.frames(window)))
+        files[note["labels"]] = frame_by_frame(clip.persons, window, clip.frames(window)).encode()
     for name, content in (files | {NOTE: encoded(note)}).items():
         replace_file(folder / name, lambda file, content=content: file.write(content))
 

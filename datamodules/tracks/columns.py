@@ -22,14 +22,16 @@ def coded(column: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
     Returns:
         The different words in order, an object array, and int64 (N,), place of each word among them.
     """
+    column = np.asarray(column, dtype=object)
+    begins = np.flatnonzero(np.append(True, column[1:] != column[:-1])[: len(column)])  # words mostly come in runs
     places: dict[str, int] = {}
-    codes = np.fromiter((places.setdefault(word, len(places)) for word in column), np.int64, len(column))
+    codes = np.array([places.setdefault(word, len(places)) for word in column[begins]], dtype=np.int64)
     words = np.empty(len(places), dtype=object)
     words[:] = list(places)
     order = np.argsort(words)
     rank = np.empty_like(order)
     rank[order] = np.arange(len(order))
-    return words[order], rank[codes]
+    return words[order], np.repeat(rank[codes], np.diff(begins, append=len(column)))
 
 
 def typed_columns(columns: Mapping[str, Sequence], dtypes: Mapping[str, Any]) -> dict[str, np.ndarray]:
@@ -50,7 +52,9 @@ def typed_columns(columns: Mapping[str, Sequence], dtypes: Mapping[str, Any]) ->
     length = lengths.pop() if lengths else 1
     arrays = {}
     for name, dtype in dtypes.items():
-        column = [columns[name]] * length if np.isscalar(columns[name]) else columns[name]
+        column = columns[name]
+        if np.isscalar(column):
+            column = np.full(length, column, dtype=dtype)
         if dtype is object:
             words, codes = coded(column)
             if not all(isinstance(word, str) for word in words):

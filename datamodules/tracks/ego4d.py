@@ -23,6 +23,7 @@ from datamodules.tracks.voices import VoiceTable
 DATASET = "ego4d"
 WEARER = "camera_wearer"  # key of the schema, and in some clips the person's id
 ANCHOR = "visual_anchor"  # in the id of a track: reference boxes, which are no track
+BOX = ("frame", "x", "y", "width", "height")
 SCHEMA = "expected videos, their clips, and persons with tracks and voice segments, as in the AV files of Ego4D"
 
 
@@ -109,12 +110,11 @@ class Reading:
 
     def faces(self, clip: Clip, content: Mapping[str, Any], medium: Medium) -> TrackTable:
         """Face boxes of a clip; who speaks is filled in when all voices are known."""
-        boxes, whose = [], []
-        for *ids, found in tracks_of(clip, content, self.visual_anchors):
-            boxes += [[box.get(key) for key in ("frame", "x", "y", "width", "height")] for box in found]
-            whose += [ids] * len(found)
-        frame, x, y, width, height = np.array(boxes, dtype=np.float64).reshape(-1, 5).T
-        person, track, entity = zip(*whose, strict=True) if whose else ((),) * 3
+        found = list(tracks_of(clip, content, self.visual_anchors))
+        boxes = [box for *_, track in found for box in track]
+        frame, x, y, width, height = (np.array([box.get(key) for box in boxes], dtype=np.float64) for key in BOX)
+        ids = np.array([ids for *ids, _ in found], dtype=object).reshape(-1, 3)
+        person, track, entity = ids.repeat([len(track) for *_, track in found], axis=0).T
         columns = {
             **{"dataset": DATASET, "video_id": clip.video_id, "source": ANNOTATED},
             **{"person_id": person, "track_id": track, "entity_id": entity},
