@@ -124,7 +124,7 @@ def timed(rows: CsvRows) -> CsvRows:
 
 
 def linked(rows: CsvRows, tracker: Callable[[], Tracker]) -> CsvRows:
-    """Boxes of a detector as tracks; those that belong to none are left out."""
+    """Boxes of a detector as tracks; those that belong to none are left out, and those that are none stay."""
     numbers = np.column_stack([rows["frame"], *(rows[side] for side in SIDES)])
     pixels = numbers[:, 1:] * np.column_stack([rows["frame_w"], rows["frame_h"]] * 2)
     entities = np.full(len(rows), "", dtype=object)
@@ -140,4 +140,4 @@ def linked(rows: CsvRows, tracker: Callable[[], Tracker]) -> CsvRows:
         for track in follower.tracks():
             for frame, box in zip(track.frames, track.boxes, strict=True):
                 entities[at[frame, np.asarray(box, np.float64).tobytes()]] = f"face_{track.number}"
-    return rows.having(entity_id=entities.tolist()).take(entities != "")
+    return rows.having(entity_id=entities.tolist()).take((entities != "") | ~usable)
