@@ -41,9 +41,10 @@ class DecodedSound:
 
     def part(self, first: int, stop: int) -> tuple[bytes, int]:
         """A wav file of samples ``first`` to ``stop`` - 1, and how many of them are silence behind the end."""
-        samples = np.rint(read_sound(self.facts, first, stop).clip(-1, 1) * FULL_SCALE).astype("<i2")
-        missing = stop - first - max(0, min(stop, self.num_samples) - first)
-        return wave_bytes(pcm_format(SAMPLE_RATE), samples.tobytes()), missing
+        end = max(first, min(stop, self.num_samples))  # what a decoder gives behind it is filling
+        samples = np.rint(read_sound(self.facts, first, end).clip(-1, 1) * FULL_SCALE).astype("<i2")
+        data = np.pad(samples, (0, stop - end)).tobytes()
+        return wave_bytes(pcm_format(SAMPLE_RATE), data), stop - end
 
 
 def open_sound(path: Path) -> Sound:
