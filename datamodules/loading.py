@@ -3,6 +3,7 @@
 import atexit
 import multiprocessing
 import signal
+from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -27,30 +28,59 @@ def seeded(*numbers: int) -> torch.Generator:
     return torch.Generator().manual_seed(int(state[0]))
 
 
-class ShardedShuffle(Sampler[Visit]):
+class Order(Sampler):
+    """An order of an epoch that a `ResumableLoader` can continue: a function of ``decided_by`` and the epoch.
+
+    Attributes:
+        epoch: Lightning sets it before every epoch.
+        position: Units of the epoch's order, of all ranks together, that the next iteration leaves out because they
+            were visited before a restart.
+        counted: What the size of a batch counts.
+    """
+
+    epoch = 0
+    position = 0
+    counted = "samples"
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    @abstractmethod
+    def units(self, batch_size: int | None) -> int:
+        """Units of the order that all ranks together visit with a batch each."""
+
+    @abstractmethod
+    def batch(self, batch_size: int | None) -> tuple[int, str]:
+        """What all ranks together take for a batch each, in ``counted``, and the settings that make it so, in words."""
+
+    @abstractmethod
+    def decided_by(self) -> dict[str, int]:
+        """What the order of an epoch is a function of, by its names in ``WORDS``."""
+
+
+# What stands after the number in the message about an order that is another one.
+WORDS = {
+    "length": "samples in an epoch",
+    "seed": "as seed of their order",
+    "budget": "frames as budget of a batch",
+    "parted": "as checksum of the lengths of its samples and of how they are parted",
+}
+
+
+class ShardedShuffle(Order):
     """Visit each rank's share of the data in an order fixed by ``(seed, epoch)``; every rank gets equally many.
 
-    What does not divide by the number of ranks is left out, other samples in every epoch.
+    What does not divide by the number of ranks is left out, other samples in every epoch. Its unit is a sample.
 
     Args:
         length: Number of samples of the data set.
         seed: Seed of the run.
         rank: Index of this process.
         world_size: Number of processes.
-
-    Attributes:
-        epoch: Lightning sets it before every epoch.
-        position: Samples of the epoch's order, of all ranks together, that the next iteration leaves out because they
-            were visited before a restart.
     """
 
     def __init__(self, length: int, seed: int = 0, rank: int = 0, world_size: int = 1) -> None:
         self.length, self.seed, self.rank, self.world_size = length, seed, rank, world_size
-        self.epoch = 0
-        self.position = 0
-
-    def set_epoch(self, epoch: int) -> None:
-        self.epoch = epoch
 
     def __len__(self) -> int:
         """Samples of this rank in a whole epoch."""
@@ -60,6 +90,15 @@ class ShardedShuffle(Sampler[Visit]):
         order = torch.randperm(self.length, generator=seeded(self.seed, self.epoch))[: len(self) * self.world_size]
         mine = order[self.position + self.rank :: self.world_size].tolist()
         return iter([(self.epoch, index) for index in mine])
+
+    def units(self, batch_size: int | None) -> int:
+        return batch_size * self.world_size
+
+    def batch(self, batch_size: int | None) -> tuple[int, str]:
+        return self.units(batch_size), f"datamodule.batch_size={batch_size} x {self.world_size} processes"
+
+    def decided_by(self) -> dict[str, int]:
+        return {"length": self.length, "seed": self.seed}
 
 
 class Shard(SequentialSampler):
@@ -142,13 +181,13 @@ def start_of_workers() -> str | None:
 class ResumableLoader(DataLoader):
     """A loader whose position is saved with the checkpoint; Lightning calls the two state methods.
 
-    Counts the batches that were delivered, not those that workers have made ahead. The position is kept in samples
-    over all ranks, so that a run may continue with another batch size or number of processes. An own generator seeds
-    the workers, so that making an iterator does not draw from the global stream.
+    Counts the batches that were delivered, not those that workers have made ahead. The position is kept in units of the
+    order over all ranks, so that a run may continue with another batch size or number of processes. An own generator
+    seeds the workers, so that making an iterator does not draw from the global stream.
 
     Args:
-        kwargs: Arguments of ``torch.utils.data.DataLoader``, with a ``ShardedShuffle`` as ``sampler``. With another
-            sampler (Lightning's ``overfit_batches`` puts in its own) it is a plain loader that starts anew.
+        kwargs: Arguments of ``torch.utils.data.DataLoader``, with an ``Order`` as ``sampler`` or ``batch_sampler``.
+            With another sampler (Lightning puts in its own for ``overfit_batches``) it is a plain one that starts anew.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -156,55 +195,63 @@ class ResumableLoader(DataLoader):
         self._visited = {"epoch": 0, "position": 0}
         self._resume: dict[str, int] = dict(self._visited)
 
+    @property
+    def order(self) -> Order | None:
+        """What decides the order of an epoch; None with a sampler of Lightning's."""
+        return next((found for found in (self.batch_sampler, self.sampler) if isinstance(found, Order)), None)
+
     def __iter__(self) -> Iterator[Any]:
         # This is a generator, so that nothing happens before the first batch is asked for: Lightning makes the
         # iterator before it sets the epoch.
-        if not isinstance(self.sampler, ShardedShuffle):
+        order = self.order
+        if order is None:
             yield from super().__iter__()
             return
-        epoch, resume = self.sampler.epoch, self._resume
-        self.sampler.position = resume["position"] if resume["epoch"] == epoch else 0
-        if self.sampler.position:
-            self._require_same_order(resume)
+        epoch, resume = order.epoch, self._resume
+        order.position = resume["position"] if resume["epoch"] == epoch else 0
+        if order.position:
+            require_same_order(resume, order.decided_by())
         self._resume = {"epoch": epoch, "position": 0}
-        self._visited = {"epoch": epoch, "position": self.sampler.position}
+        self._visited = {"epoch": epoch, "position": order.position}
         for batch in super().__iter__():
-            self._visited["position"] += self.batch_size * self.sampler.world_size
+            self._visited["position"] += order.units(self.batch_size)
             yield batch
 
     def state_dict(self) -> dict[str, int]:
-        """The epoch, how many samples of its order all ranks together have visited, and what the order depends on."""
-        return self._visited | self._order()
+        """The epoch, how much of its order all ranks together have visited, and what the order depends on."""
+        order = self.order
+        if order is None:
+            return dict(self._visited)
+        return self._visited | {"batch": order.batch(self.batch_size)[0]} | order.decided_by()
 
     def load_state_dict(self, state: dict[str, int]) -> None:
         """Continue at a stored position, if the next iteration is one of the same epoch.
 
         Raises:
-            ValueError: When all ranks together take another number of samples per batch than at that time.
+            ValueError: When all ranks together take another number of samples, or of frames, per batch than then.
         """
-        order = self._order()
-        if order and state.get("batch", order["batch"]) != order["batch"]:
-            raise ValueError(
-                f"datamodule.batch_size={self.batch_size} x {self.sampler.world_size} processes: batches of "
-                f"{order['batch']} samples, and the run that is continued has batches of {state['batch']}, by which "
-                f"its steps and schedule are counted; choose batch size and devices whose product is {state['batch']}, "
-                "or begin a new run from its weights (model.pretrained)"
-            )
+        if self.order is not None:
+            batch, setting = self.order.batch(self.batch_size)
+            before = state.get("batch", batch)
+            if before != batch:
+                raise ValueError(
+                    f"{setting}: batches of {batch} {self.order.counted}, and the run that is continued has batches of "
+                    f"{before}, by which its steps and schedule are counted; choose a batch and devices whose product "
+                    f"is {before}, or begin a new run from its weights (model.pretrained)"
+                )
         self._visited = {name: state[name] for name in ("epoch", "position")}
         self._resume = dict(state)
 
-    def _order(self) -> dict[str, int]:
-        """What decides which samples a position leaves out; nothing with a sampler of Lightning's."""
-        if not isinstance(self.sampler, ShardedShuffle):
-            return {}
-        sampler = self.sampler
-        return {"batch": self.batch_size * sampler.world_size, "length": sampler.length, "seed": sampler.seed}
 
-    def _require_same_order(self, stored: dict[str, int]) -> None:
-        order = self._order()
-        for name, what in (("length", "samples in an epoch"), ("seed", "as seed of their order")):
-            if stored.get(name, order[name]) != order[name]:
-                raise ValueError(
-                    f"the run that is continued was cut within an epoch, with {stored[name]} {what}, and this one has "
-                    f"{order[name]}: what is left of the epoch is unknown; continue with the data and seed it had"
-                )
+def require_same_order(stored: dict[str, int], now: dict[str, int]) -> None:
+    """Refuse to continue within an epoch whose order is not what it was.
+
+    Raises:
+        ValueError: With what has changed.
+    """
+    for name, value in now.items():
+        if stored.get(name, value) != value:
+            raise ValueError(
+                f"the run that is continued was cut within an epoch, with {stored[name]} {WORDS[name]}, and this one "
+                f"has {value}: what is left of the epoch is unknown; continue with the data and settings it had"
+            )

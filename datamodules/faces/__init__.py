@@ -1,0 +1,1 @@
+"""Face crops: from boxes and pictures to grey squares, once for all, and what training does to them."""
