@@ -2,7 +2,8 @@
 
 import errno
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -29,12 +30,19 @@ def replace_file(
     Raises:
         OSError: As the system reports it; nothing is left of what was written.
     """
+    with replacing(path, move) as file:
+        write(file)
+
+
+@contextmanager
+def replacing(path: Path, move: Callable[[Path, Path], None] = take_place) -> Iterator[BinaryIO]:
+    """Open a file that takes its place at ``path`` in one step when it has been filled; see `replace_file`."""
     if path.is_dir():
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     partial = path.with_name(f".saving-{os.getpid()}{path.suffix}.part")
     try:
         with partial.open("wb") as file:
-            write(file)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         move(partial, path)
