@@ -26,7 +26,7 @@ ROWS_PER_FRAME = 4  # of sound
 LOUDEST_DB = 5.0  # largest difference between a voice and the one that is laid over it (TaoRuijie/TalkNet-ASD)
 PADDING = {"target": UNKNOWN, "voice": UNKNOWN, "frames": NO_FRAME}  # 0 for all others
 WORDS = ("name", "entity")
-NUMBERS = {"length": torch.int64, "index": torch.int64, "fps": torch.float64}
+NUMBERS = {"length": torch.int64, "index": torch.int64, "frame_size": torch.int64, "fps": torch.float64}
 
 
 @dataclass(frozen=True)
@@ -213,6 +213,7 @@ class SpeakerClips(Dataset[list[dict[str, Any]]]):
         }
         return row | {
             **{"length": length, "scene": span.scene, "fps": source.fps},
+            "frame_size": [int(source.tracks.frame_h[span.start]), int(source.tracks.frame_w[span.start])],
             **{"name": source.name, "entity": str(source.tracks.entity_id[span.start])},
         }
 
