@@ -23,6 +23,7 @@ from datamodules.checking import (
 from datamodules.errors import VideoReadError
 from datamodules.listing import Listed
 from datamodules.sound import audio_defect, probe_sound
+from datamodules.speaker_recordings import Recording
 from datamodules.tracks.judging import CLAMPED, DUPLICATE_ROW, NO_AREA
 from datamodules.tracks.judging import KINDS as KINDS_OF_ROWS
 
@@ -73,7 +74,7 @@ def check_speakers(
                 yield Defect(SHARED, split, str(data.annotation(split)), f"clip {name} is in {seen[name]} too")
 
 
-def check_sound(split: str, recording) -> Iterator[Defect]:
+def check_sound(split: str, recording: Recording) -> Iterator[Defect]:
     """Say what is wrong with the sound of a clip."""
     if recording.sound is None:
         yield Defect(NO_SOUND, split, str(recording.facts.path), "neither beside it nor in it")

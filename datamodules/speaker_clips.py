@@ -197,7 +197,7 @@ class SpeakerClips(Dataset[list[dict[str, Any]]]):
         source = self.sources[span.source]
         start, stop = span.start + np.searchsorted(source.tracks.frame[span.start : span.stop], [first, first + length])
         tracks = source.tracks.take(slice(start, stop))
-        faces = np.asarray(open_packed(source.faces)[start:stop])
+        faces = np.array(open_packed(source.faces)[start:stop])
         if self.augmentation is not None and self.augmentation.faces:
             faces = augmented(faces, generator)
         at, frames = tracks.frame - first, np.arange(first, first + length)

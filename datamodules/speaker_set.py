@@ -93,8 +93,6 @@ class SpeakerSet(VideoSet):
         """All clips that can be read, and why others cannot, by name."""
         media = self.media()
         facts, broken = self.look([Listed(name, path) for name, path in media.items()])
-        if self.place()[0] == 0:
-            log.info("%s", describe_routes(facts.values(), self.hparams.reader))
         found = {name: self.recording(name, facts[str(path)]) for name, path in media.items() if str(path) in facts}
         return found, {name: broken[str(path)] for name, path in media.items() if str(path) in broken}
 
@@ -195,6 +193,8 @@ class SpeakerSet(VideoSet):
         missing = {name: plan for name, plan in plans.items() if not all(map(Path.exists, plan.files().values()))}
         if missing:
             log.info("Packing the faces and the sound of %d clips (once; into %s)", len(missing), self.hparams.cache)
+            facts = [plan.faces.facts for plan in missing.values()]
+            log.info("%s", describe_routes(facts, self.hparams.reader))
         for plan, found in self.pack(missing):
             wrong = [found] if isinstance(found, VideoReadError) else [one for one in found if one.state == "failed"]
             for one in wrong:

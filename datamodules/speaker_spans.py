@@ -88,10 +88,13 @@ def scenes(spans: Sequence[Span]) -> list[list[int]]:
     return list(groups.values())
 
 
-def alike(spans: Sequence[Span], budget: int) -> list[list[int]]:
+def alike(spans: Sequence[Span], budget: int, least: int = 1) -> list[list[int]]:
     """Places of spans that share a batch in evaluation: of like length, filled up to no more frames than the budget.
 
-    Which do is a function of the spans alone; one that is longer than the budget is alone.
+    Args:
+        spans: All spans; one that is longer than the budget is alone.
+        budget: Frames of a batch.
+        least: Batches that there are to be: the largest ones are halved, as long as there is one that can be.
     """
     order = sorted(range(len(spans)), key=lambda place: (-spans[place].length, place))
     groups: list[list[int]] = []
@@ -100,4 +103,7 @@ def alike(spans: Sequence[Span], budget: int) -> list[list[int]]:
         if not groups or (len(groups[-1]) + 1) * longest > budget:
             groups.append([])
         groups[-1].append(place)
+    while len(groups) < least and len(largest := max(groups, key=len, default=[])) > 1:
+        place = groups.index(largest)
+        groups[place : place + 1] = [largest[: len(largest) // 2], largest[len(largest) // 2 :]]
     return groups

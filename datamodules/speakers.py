@@ -173,7 +173,7 @@ class Speakers(ClipLoading, SpeakerSet):
 
     def train_dataloader(self) -> DataLoader:
         data, options, place = self.train_data, self.hparams, self.place()
-        if options.batching == "windows" or (self.trainer is not None and self.trainer.overfit_batches):
+        if options.batching == "windows" or self.overfitting:
             sampler = ShardedShuffle(len(data), options.seed, place[0], place[1])
             loading = self.loading(data)
             self.check_shard(len(sampler), loading["batch_size"], "training")
@@ -183,6 +183,11 @@ class Speakers(ClipLoading, SpeakerSet):
             data.lengths, options.budget, world_size, rank, options.seed, jitter=options.jitter
         )
         return ResumableLoader(batch_sampler=sampler, **self.loading(data) | {"batch_size": 1})
+
+    @property
+    def overfitting(self) -> bool:
+        """Whether the same few batches are to be repeated, which Lightning takes care of where a sampler is its own."""
+        return self.trainer is not None and bool(self.trainer.overfit_batches)
 
     def loading(self, data: Dataset) -> dict[str, Any]:
         alone = self.hparams.batching == "budget"  # a sample is a batch, but for training
@@ -197,6 +202,8 @@ class Speakers(ClipLoading, SpeakerSet):
             self.start_quarantine(sources)
         spans = [span for span in self.spans(sources) if span.length >= options.min_len]
         groups = scenes(spans) if options.batching == "windows" else [[place] for place in range(len(spans))]
+        if options.batching == "budget" and self.overfitting:
+            groups = alike(spans, options.budget, self.place()[1])
         return self.samples(TRAIN, sources, spans, groups, Augmentation(options.face_augment, options.other_voice))
 
     def evaluation_samples(self) -> SpeakerClips:
@@ -204,7 +211,7 @@ class Speakers(ClipLoading, SpeakerSet):
         sources, options = self.sources_of(VAL), self.hparams
         self.require_readable(sources)
         spans = self.spans(sources)
-        groups = scenes(spans) if options.batching == "windows" else alike(spans, options.budget)
+        groups = scenes(spans) if options.batching == "windows" else alike(spans, options.budget, self.place()[1])
         return self.samples(VAL, sources, spans, groups)
 
     def samples(
