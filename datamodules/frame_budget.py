@@ -77,6 +77,11 @@ class FrameBudgetBatchSampler(Order):
                 f"{world_size} processes"
             )
 
+    @property
+    def sampler(self) -> "FrameBudgetBatchSampler":
+        """Itself: Lightning sets the epoch of a loader's sampler and of a batch sampler's, never of the latter."""
+        return self
+
     def __len__(self) -> int:
         """Batches of this rank in a whole epoch."""
         return len(self.sizes) // self.world_size

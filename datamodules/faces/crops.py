@@ -79,7 +79,7 @@ def crop(picture: NDArray[np.uint8], rectangle: NDArray[np.int64], mode: Mode, s
     """Cut a face out of a picture, make it grey and bring it to size.
 
     ``ava`` resizes the rectangle to the face, the other modes to twice its size, of which the middle is the face.
-    Faces smaller than the published ones are means over blocks of a larger one, so that they keep what those would see.
+    Faces of half the published size or less are means over blocks of a larger one: single pixels would flicker.
 
     Args:
         picture: (H, W, 3), RGB, or (H, W), grey.
@@ -90,7 +90,7 @@ def crop(picture: NDArray[np.uint8], rectangle: NDArray[np.int64], mode: Mode, s
     Returns:
         uint8 (S, S); black where the rectangle is empty.
     """
-    block = -(-PUBLISHED_SIZE // size)
+    block = max(1, PUBLISHED_SIZE // size)
     side = block * size
     whole = side if mode == "ava" else 2 * side
     patch = cut(picture, rectangle)
