@@ -13,14 +13,16 @@ from datamodules.ava_rows import NO_MEDIA
 from datamodules.checking import Defect, Examined
 from datamodules.clips import UnreadableSource
 from datamodules.errors import DataFileError, SoundReadError, VideoReadError
-from datamodules.export.product import VIDEOS, Product, failed
+from datamodules.export.preparing import require_any
+from datamodules.export.product import Product
 from datamodules.faces.cache import FacePlan
 from datamodules.listing import Listed, find_videos
 from datamodules.loading import seeded
 from datamodules.reading import VideoFacts, describe_routes
 from datamodules.speaker_checks import KINDS, USUAL, check_speakers
 from datamodules.speaker_clips import SpeakerSource
-from datamodules.speaker_packing import ClipPlan, pack_all, remove_partials
+from datamodules.speaker_packing import ClipPlan, pack_all
+from datamodules.speaker_preparing import cut_splits, pack_splits
 from datamodules.speaker_recordings import SOUND_FOLDERS, Recording, compare_lengths, sound_of
 from datamodules.speaker_tables import cached_tables
 from datamodules.tracks import Annotations, Medium, TrackTable
@@ -43,7 +45,7 @@ class SpeakerSet(VideoSet):
     """
 
     kinds_of_defects = KINDS
-    prepares = ("pack",)
+    prepares = ("pack", "clip_seconds")
     title = "your own data"
     expects = "folder of videos and a csv of face tracks"
     usual_fps = 25.0
@@ -223,26 +225,24 @@ class SpeakerSet(VideoSet):
         return found
 
     def prepare(self) -> Iterator[Product]:
-        """Pack the faces and the sound of all splits (``mode=prepare``)."""
+        """Make what the options in ``prepares`` name, of all splits (``mode=prepare``)."""
         self.make_sample()
+        require_any(self.hparams, self.prepares)
         if self.hparams.pack:
-            yield from self.packed()
-
-    def packed(self) -> Iterator[Product]:
-        """Pack the faces and the sound of all splits."""
-        remove_partials(Path(self.hparams.cache))
-        for split in self.parts():
-            _, plans, broken, _ = self.plans(split)
-            yield from (failed(VIDEOS, error.path, error.reason) for error in broken.values())
-            for plan, found in self.pack(plans):
-                wrong = isinstance(found, VideoReadError)
-                yield from [failed(VIDEOS, plan.faces.facts.path, found.reason)] if wrong else found
+            yield from pack_splits(self)
+        if self.hparams.clip_seconds is not None:
+            yield from cut_splits(self)
 
     # What is wrong with the data (``mode=check``).
 
     def splits(self) -> dict[str, list[Listed]]:
         media = self.media()
-        return {"all": [Listed(name, path) for name, path in media.items()]}
+        anything = dict.fromkeys(media, Medium(1, 1, self.fps_of_frames, UNLIMITED))
+        found = {}
+        for split in self.parts():
+            names = [name for name in self.read_annotations(split, anything).clips if name in media]
+            found[split] = [Listed(name, media[name]) for name in names if self.belongs(name, split, names)]
+        return found
 
     def compare(self, splits: Mapping[str, Sequence[Listed]], examined: Mapping[Path, Examined]) -> Iterator[Defect]:
         """Say what is wrong with the sounds, with the annotations, and with the clips as a set."""

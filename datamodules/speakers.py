@@ -1,31 +1,19 @@
 """Face tracks with sound, of any folder of videos and one csv of tracks: batches for detectors of active speakers."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Any, ClassVar, Literal
 
 from torch.utils.data import DataLoader, Dataset
 
 from datamodules.clip_loading import ClipLoading
 from datamodules.clips import UnreadableSource
-from datamodules.faces.crops import MODES
 from datamodules.frame_budget import FrameBudgetBatchSampler
 from datamodules.loading import ResumableLoader, ShardedShuffle
-from datamodules.sound.mfcc import HOPS, LEVELS
 from datamodules.speaker_clips import Augmentation, Listening, SpeakerClips, SpeakerSource, collate_speakers
+from datamodules.speaker_options import refuse_unsuited
 from datamodules.speaker_set import TRAIN, VAL, SpeakerSet
 from datamodules.speaker_spans import Span, alike, scenes, track_spans, window_spans
 from datamodules.video_set import AUTO, SAMPLE
-
-CHOICES = {
-    "crop": MODES,
-    "audio_level": LEVELS,
-    "hop": HOPS,
-    "missing_audio": ("error", "silence", "drop"),
-    "batching": ("budget", "windows"),
-    "on_error": ("quarantine", "error"),
-}
-LEAST = {"face_size": 1, "max_gap": 0, "max_len": 1, "min_len": 1, "budget": 1, "batch_size": 1, "num_workers": 0}
-SHARES = ("other_voice", "max_bad_share", "val_fraction", "jitter")
 
 
 class Speakers(ClipLoading, SpeakerSet):
@@ -71,6 +59,11 @@ class Speakers(ClipLoading, SpeakerSet):
         fps_of_frames: Frame rate of frame folders in Hz; None for what is usual.
         first_image: Number of the image of a frame folder that shows frame 0.
         pack: Pack all splits in ``mode=prepare``; else what is missing is packed when it is first used.
+        clip_seconds: Cut all clips into windows of so many seconds in ``mode=prepare``, for other programs.
+        clip_folder: Where these go.
+        clip_files: ``link`` images into them where possible, ``copy`` them, or write a ``manifest`` alone.
+        clip_layout: ``contract``, or ``dataset_clips`` with a JSON of faces and voices frame by frame as well.
+        clip_overwrite: Replace windows that were cut otherwise.
         reader: ``auto`` reads each video with the fastest backend that is exact on it; or the name of one.
         num_workers: Loader processes per device, and clips that are packed at the same time.
         on_error: What becomes of training clips that cannot be read, and of rows that cannot be used: under
@@ -106,7 +99,7 @@ class Speakers(ClipLoading, SpeakerSet):
     )
     paths: ClassVar = {"root": ()}
     paths_in_root: ClassVar = {"annotations": ("auto",)}
-    prepares = ("pack",)
+    prepares = ("pack", "clip_seconds")
     exact = ("boxes", "width", "seconds", "fps")
     staying = ("index",)
     collate = staticmethod(collate_speakers)
@@ -137,6 +130,11 @@ class Speakers(ClipLoading, SpeakerSet):
         fps_of_frames: Annotated[float | None, "fps_of_frames > 0"] = None,
         first_image: int = 1,
         pack: bool | None = None,
+        clip_seconds: Annotated[float | None, "clip_seconds > 0"] = None,
+        clip_folder: str = "data/dataset_clips",
+        clip_files: Literal["link", "copy", "manifest"] = "link",
+        clip_layout: Literal["contract", "dataset_clips"] = "contract",
+        clip_overwrite: bool = False,
         reader: Literal["auto", "decord", "torchcodec", "pyav"] = "auto",
         num_workers: Annotated[int, "num_workers >= 0"] = 2,
         on_error: Literal["error", "quarantine"] = "quarantine",
@@ -242,18 +240,3 @@ class Speakers(ClipLoading, SpeakerSet):
             else:
                 found += track_spans(source.tracks, place, scene, options.max_len)
         return found
-
-
-def refuse_unsuited(options: Mapping[str, Any]) -> None:
-    """Refuse options that are out of their range."""
-    for name, choices in CHOICES.items():
-        if options[name] not in choices:
-            raise ValueError(f"datamodule.{name}: expected one of {', '.join(choices)}, found {options[name]!r}")
-    for name, least in LEAST.items():
-        if options[name] is not None and options[name] < least:
-            raise ValueError(f"datamodule.{name}: expected {least} or more, found {options[name]}")
-    for name in SHARES:
-        if not 0 <= options[name] <= 1:
-            raise ValueError(f"datamodule.{name}: expected a share between 0 and 1, found {options[name]}")
-    if not options["window_s"] > 0:
-        raise ValueError(f"datamodule.window_s: expected more than 0, found {options['window_s']}")

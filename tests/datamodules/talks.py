@@ -17,6 +17,7 @@ RATE = 16_000
 DARKEST, STEP = 20, 4  # grey of frame 0, and from frame to frame
 BOX = (40.0, 30.0, 24.0, 28.0)  # x, y, width, height
 LOUD, QUIET = 0.4, 0.001
+MARKED = 80  # from this row on
 
 Track = Mapping[int, Sequence[float]]
 
@@ -31,8 +32,11 @@ def frames_of(faces: np.ndarray) -> list[int]:
     return np.rint((middle - DARKEST) / STEP).astype(int).tolist()
 
 
-def picture(frame: int) -> np.ndarray:
-    return np.full((HEIGHT, WIDTH, 3), grey(frame), np.uint8)
+def picture(frame: int, clip: str = "") -> np.ndarray:
+    """A frame of its grey, with the mark of its clip in the lowest rows."""
+    pixels = np.full((HEIGHT, WIDTH, 3), grey(frame), np.uint8)
+    pixels[MARKED:] = sum(clip.encode()) % 256
+    return pixels
 
 
 def track(frames: Sequence[int], box: Sequence[float] = BOX) -> Track:
@@ -91,10 +95,11 @@ def write_talks(
     for split, names in clips.items():
         listed = []
         for name in names:
+            pictures = [picture(frame, name) for frame in range(frames)]
             if folders:
-                write_images(root / "video_imgs" / name, range(frames))
+                write_images(root / "video_imgs" / name, dict(enumerate(pictures, start=1)))
             else:
-                write_video(root / "videos" / f"{name}.avi", map(picture, range(frames)), FPS)
+                write_video(root / "videos" / f"{name}.avi", pictures, FPS)
             if sound:
                 write_bursts(root / "wave" / f"{name}.wav", frames)
             inside = (persons or {}).get(name, usual_persons())
@@ -104,10 +109,11 @@ def write_talks(
     return root
 
 
-def write_images(folder: Path, frames: Sequence[int], first: int = 1) -> None:
+def write_images(folder: Path, pictures: Mapping[int, np.ndarray]) -> None:
+    """Write images under their numbers."""
     folder.mkdir(parents=True)
-    for frame in frames:
-        Image.fromarray(picture(frame)).save(folder / f"img_{frame + first:05d}.jpg", quality=95)
+    for number, pixels in pictures.items():
+        Image.fromarray(pixels).save(folder / f"img_{number:05d}.jpg", quality=95)
 
 
 def bursts(frames: int) -> np.ndarray:
@@ -124,7 +130,7 @@ def write_bursts(path: Path, frames: int) -> None:
 def talks(root: Path, stage: str | None = "fit", **options: Any) -> Ego4DASD:
     """The datamodule of such a folder, set up, without anything that is drawn."""
     quiet = {"face_augment": False, "other_voice": 0.0, "num_workers": 0, "face_size": 28, "crop": "ava", "min_len": 1}
-    made = Ego4DASD(str(root), cache=str(root.parent / "cache"), **quiet | options)
+    made = Ego4DASD(str(root), **{"cache": str(root.parent / "cache")} | quiet | options)
     made.prepare_data()
     if stage is not None:
         made.setup(stage)

@@ -106,7 +106,7 @@ def test_other_faces_have_another_name(video: Path, tmp_path: Path) -> None:
 
 
 def test_faces_come_from_folders_of_images_too(tmp_path: Path) -> None:
-    write_images(tmp_path / "clip", range(COUNT))
+    write_images(tmp_path / "clip", {number: picture(number - 1) for number in range(1, COUNT + 1)})
     assert frames_of(packed(plan(tmp_path / "clip"), tmp_path)) == [*range(5, 30), *range(20, 35)]
 
 
