@@ -17,9 +17,9 @@ def pack_splits(data: "SpeakerSet") -> Iterator[Product]:
     """Pack the faces and the sound of all splits."""
     remove_partials(Path(data.hparams.cache))
     for split in data.parts():
-        _, plans, broken, _ = data.plans(split)
-        yield from (failed(VIDEOS, error.path, error.reason) for error in broken.values())
-        for plan, found in data.pack(plans):
+        planned = data.plans(split)
+        yield from (failed(VIDEOS, error.path, error.reason) for error in planned.broken.values())
+        for plan, found in data.pack(planned.plans):
             wrong = isinstance(found, VideoReadError)
             yield from [failed(VIDEOS, plan.faces.facts.path, found.reason)] if wrong else found
 

@@ -4,6 +4,7 @@ import logging
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import torch
@@ -12,7 +13,7 @@ from datamodules.action_checks import require_usable
 from datamodules.ava_rows import NO_MEDIA
 from datamodules.checking import Defect, Examined
 from datamodules.clips import UnreadableSource
-from datamodules.errors import DataFileError, SoundReadError, VideoReadError
+from datamodules.errors import DataFileError, VideoReadError
 from datamodules.export.preparing import require_any
 from datamodules.export.product import Product
 from datamodules.faces.cache import FacePlan
@@ -23,7 +24,7 @@ from datamodules.speaker_checks import KINDS, USUAL, check_speakers
 from datamodules.speaker_clips import SpeakerSource
 from datamodules.speaker_packing import ClipPlan, pack_all
 from datamodules.speaker_preparing import cut_splits, pack_splits
-from datamodules.speaker_recordings import SOUND_FOLDERS, Recording, compare_lengths, sound_of
+from datamodules.speaker_recordings import Planned, Recording, compare_lengths, sound_of, with_sound
 from datamodules.speaker_tables import cached_tables
 from datamodules.tracks import Annotations, Medium, TrackTable
 from datamodules.tracks.gaps import segments
@@ -49,6 +50,7 @@ class SpeakerSet(VideoSet):
     title = "your own data"
     expects = "folder of videos and a csv of face tracks"
     usual_fps = 25.0
+    _planned: Mapping[str, Planned] = MappingProxyType({})
 
     def parts(self) -> tuple[str, ...]:
         """The splits that there are."""
@@ -149,10 +151,14 @@ class SpeakerSet(VideoSet):
         faces = FacePlan(facts, recording.places(tracks.frame), pixels, starts, options.crop, options.face_size)
         return ClipPlan(recording.name, faces, recording.sound, Path(options.cache))
 
-    def plans(
-        self, split: str
-    ) -> tuple[Annotations, dict[str, ClipPlan], dict[str, VideoReadError], dict[str, Recording]]:
-        """The tables of a split, what is packed of its clips that have faces, why others are not, and all clips."""
+    def plans(self, split: str) -> Planned:
+        """What is packed of a split; found out once, by the process that packs and by those that read."""
+        if split not in self._planned:
+            self._planned = self._planned | {split: self.planned(split)}
+        return self._planned[split]
+
+    def planned(self, split: str) -> Planned:
+        """Find out what is packed of a split."""
         recordings, broken = self.recordings()
         tables = self.tables(split, recordings, broken)
         found = segments(tables.tracks, tables.voices, max_gap=0)
@@ -161,27 +167,7 @@ class SpeakerSet(VideoSet):
             if name in recordings and self.belongs(name, split, list(tables.tracks.videos)):
                 starts = found.starts[(found.starts >= rows.start) & (found.starts <= rows.stop)] - rows.start
                 plans[name] = self.plan(recordings[name], tables.tracks.take(rows), starts)
-        self.require_sound(plans)
-        if self.hparams.missing_audio == "drop":
-            plans = {name: plan for name, plan in plans.items() if plan.sound is not None}
-        return tables, plans, broken, recordings
-
-    def require_sound(self, plans: Mapping[str, ClipPlan]) -> None:
-        """Answer clips without sound by the policy of ``missing_audio``.
-
-        Raises:
-            SoundReadError: When there are any and the policy is ``error``.
-        """
-        silent = [plan for plan in plans.values() if plan.sound is None]
-        if not silent:
-            return
-        first, policy = silent[0].faces.facts.path, self.hparams.missing_audio
-        if policy == "error":
-            places = ", ".join(f"{folder}/{silent[0].name}.wav" for folder in SOUND_FOLDERS[:2])
-            reason = f"it and {len(silent) - 1} more of {len(plans)} clips have no sound; expected {places} or a stream"
-            raise SoundReadError(first, f"{reason} of sound; or datamodule.missing_audio=silence or drop")
-        what = "are left out" if policy == "drop" else "are silent"
-        log.warning("%d of %d clips have no sound and %s; the first is %s", len(silent), len(plans), what, first)
+        return Planned(tables, with_sound(plans, self.hparams.missing_audio), broken, recordings)
 
     def pack(self, plans: Mapping[str, ClipPlan]) -> Iterator[tuple[ClipPlan, list[Product] | VideoReadError]]:
         """Pack what is not there of some clips."""
@@ -191,7 +177,7 @@ class SpeakerSet(VideoSet):
 
     def pack_missing(self, split: str) -> None:
         """Pack the clips of a split that are not packed; those that cannot be read are named, and met again later."""
-        plans = self.plans(split)[1]
+        plans = self.plans(split).plans
         missing = {name: plan for name, plan in plans.items() if not all(map(Path.exists, plan.files().values()))}
         if missing:
             log.info("Packing the faces and the sound of %d clips (once; into %s)", len(missing), self.hparams.cache)
