@@ -9,6 +9,7 @@ import torch
 
 from datamodules.loading import Order, seeded
 
+SHORTEST = 0.75  # of the longest track of a batch; what is shorter goes into the next one, where less is cropped away
 JITTER, DEAL = 0, 1  # what a stream of random numbers is for
 
 
@@ -30,12 +31,12 @@ class FrameBudgetBatchSampler(Order):
     """Deal tracks of like length into batches within a budget of frames; those of a batch are cropped to one length.
 
     As in TaoRuijie/TalkNet-ASD, tracks are sorted by length and a batch takes ``budget // length`` of them, at least
-    one. There the batches never change; here lengths are jittered before they are sorted, so that a track meets others
-    in every epoch, while the number of batches and of tracks in each, and so the length of the schedule, stays what it
-    is. A batch is cropped to its shortest track, and a batch of several tracks at most to its share of the budget: no
-    batch has more frames than the budget unless it is one track alone. Every track is used at most once in an epoch,
-    the ranks have different ones and equally many batches. The order is a function of lengths, budget, ``seed`` and
-    epoch; its unit is a batch.
+    one, though none that is shorter than ``SHORTEST`` of its longest. There the batches never change; here lengths are
+    jittered before they are sorted, so that a track meets others in every epoch, while the number of batches and of
+    tracks in each, and so the length of the schedule, stays what it is. A batch is cropped to its shortest track, and a
+    batch of several tracks at most to its share of the budget: no batch has more frames than the budget unless it is
+    one track alone. Every track is used at most once in an epoch, the ranks have different ones and equally many
+    batches. The order is a function of lengths, budget, ``seed`` and epoch; its unit is a batch.
 
     Args:
         lengths: Frames of each track, at least one each.
@@ -119,7 +120,8 @@ def batch_sizes(lengths: np.ndarray, budget: int) -> list[int]:
     """Number of tracks of each batch, when tracks of these lengths, decreasing, are dealt out one after the other."""
     sizes, start = [], 0
     while start < len(lengths):
-        sizes.append(min(max(1, budget // int(lengths[start])), len(lengths) - start))
+        alike = int(np.searchsorted(-lengths[start:], -SHORTEST * lengths[start], side="right"))
+        sizes.append(min(max(1, budget // int(lengths[start])), alike))
         start += sizes[-1]
     return sizes
 

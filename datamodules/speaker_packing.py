@@ -11,10 +11,9 @@ import numpy as np
 from core.atomic import PARTIALS, replace_file, unlink
 from datamodules.errors import VideoReadError
 from datamodules.export.product import Product, failed
-from datamodules.faces.cache import FacePlan, pack_faces
+from datamodules.faces.cache import FacePlan, pack_faces, stamped
 from datamodules.parallel import for_each
 from datamodules.sound import probe_sound, read_sound
-from datamodules.video_index import stamp
 
 FACES, SOUND = "faces", "sound"  # folders below the cache, and kinds of products
 SOUND_VERSION = 1  # to be raised when the same file gives other samples
@@ -46,7 +45,7 @@ class ClipPlan:
         """Where the sound is packed; None without sound."""
         if self.sound is None:
             return None
-        made_of = json.dumps([SOUND_VERSION, stamp(self.sound)]).encode()
+        made_of = json.dumps([SOUND_VERSION, stamped(self.sound)]).encode()
         return self.cache / SOUND / f"{self.sound.stem}-{blake2b(made_of, digest_size=8).hexdigest()}.npy"
 
     def files(self) -> dict[str, Path]:

@@ -14,7 +14,7 @@ from core.atomic import replacing
 from datamodules.errors import VideoReadError
 from datamodules.faces.crops import Mode, crop, rectangles
 from datamodules.reading import VideoFacts, open_video
-from datamodules.video_index import stamp
+from datamodules.video_index import Stamp, stamp
 
 CACHE_VERSION = 1  # to be raised when the same video and boxes give other faces
 CHUNK_BYTES = 32_000_000  # of pixels that are decoded at a time
@@ -42,9 +42,13 @@ class FacePlan:
     size: int
 
     def file(self, folder: Path) -> Path:
-        """Where the faces are kept: other faces, of another video or cut in another way, have another name."""
+        """Where the faces are kept: other faces, of another video or cut in another way, have another name.
+
+        Raises:
+            VideoReadError: When the video is gone.
+        """
         facts = self.facts
-        settings = [CACHE_VERSION, self.mode, self.size, stamp(facts.path), facts.frame_count]
+        settings = [CACHE_VERSION, self.mode, self.size, stamped(facts.path), facts.frame_count]
         found = blake2b(json.dumps(settings).encode(), digest_size=8)
         for numbers in (self.places, self.boxes, self.starts):
             found.update(np.ascontiguousarray(numbers).tobytes())
@@ -92,6 +96,18 @@ def pack_faces(plan: FacePlan, file: Path, backend: str) -> Iterator[None]:
                     stream.seek(begin + face * size**2)
                     stream.write(crop(picture, where[face], plan.mode, size).tobytes())
             yield
+
+
+def stamped(path: Path) -> Stamp:
+    """What tells that a file or folder has changed.
+
+    Raises:
+        VideoReadError: When it is gone.
+    """
+    try:
+        return stamp(path)
+    except OSError as error:
+        raise VideoReadError(path, f"is gone ({error.strerror or error})") from error
 
 
 def open_packed(file: Path) -> NDArray:

@@ -67,7 +67,12 @@ def test_tracks_of_like_length_share_batches_and_little_is_cropped_away() -> Non
         batches = epoch_of(sampler(jitter=jitter), 0)
         kept = sum(visit.length for batch in batches for visit in batch) / sum(LENGTHS)
         assert least < kept <= 1
-        assert len(batches) < 1.25 * sum(LENGTHS) / BUDGET
+        assert len(batches) < 1.7 * sum(LENGTHS) / BUDGET
+
+
+def test_a_track_shares_no_batch_with_one_by_which_most_of_it_would_be_cropped_away() -> None:
+    batches = epoch_of(sampler(lengths=[100, 99, 80, 74, 60, 20, 16, 3], budget=10_000, jitter=0.0), 0)
+    assert sorted(tuple(visit.index for visit in batch) for batch in batches) == [(0, 1, 2), (3, 4), (5, 6), (7,)]
 
 
 def test_without_jitter_tracks_meet_the_same_ones_and_with_it_others() -> None:
