@@ -141,6 +141,22 @@ def test_training_shares_tracks_among_ranks_and_loads_them_with_any_number_of_wo
         assert torch.equal(one["faces"], two["faces"]) and torch.equal(one["audio"], two["audio"])
 
 
+@pytest.mark.parametrize("batching", ["budget", "windows"])
+def test_two_processes_share_training_and_evaluation(
+    root: Path, batching: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained, evaluated = [], []
+    for rank in range(2):
+        monkeypatch.setattr(Ego4DASD, "place", lambda _, rank=rank: (rank, 2))
+        data = talks(root, batching=batching, window_s=0.8, batch_size=1)
+        trained.append([batch["index"].tolist() for batch in data.train_dataloader()])
+        evaluated.append(rows_of(data, data.val_dataloader()))
+    assert len(trained[0]) == len(trained[1]) > 0 and all(evaluated)
+    visited = [row for rank in trained for batch in rank for row in batch]
+    assert len(visited) == len(set(visited))
+    assert len(evaluated[0] + evaluated[1]) == len(set(evaluated[0] + evaluated[1])) == 2 * SEEN
+
+
 @pytest.mark.parametrize("policy", ["silence", "drop", "error"])
 def test_a_clip_without_sound_is_answered_by_the_policy(root: Path, policy: str) -> None:
     (root / "wave/four.wav").unlink()
