@@ -75,6 +75,14 @@ def test_a_track_shares_no_batch_with_one_by_which_most_of_it_would_be_cropped_a
     assert sorted(tuple(visit.index for visit in batch) for batch in batches) == [(0, 1, 2), (3, 4), (5, 6), (7,)]
 
 
+def test_a_batch_that_jitter_fills_with_longer_tracks_keeps_to_the_budget() -> None:
+    lengths = np.arange(50, 110)
+    made = sampler(lengths=lengths, jitter=0.5)
+    batches = [batch for epoch in range(10) for batch in epoch_of(made, epoch)]
+    assert any(min(lengths[visit.index] for visit in batch) * len(batch) > BUDGET for batch in batches)
+    assert max(batch[0].length * len(batch) for batch in batches) <= BUDGET
+
+
 def test_without_jitter_tracks_meet_the_same_ones_and_with_it_others() -> None:
     def meetings(jitter: float) -> list[set[frozenset[int]]]:
         made = sampler(lengths=np.arange(50, 110), jitter=jitter)
