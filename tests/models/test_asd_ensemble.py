@@ -54,10 +54,10 @@ def test_pieces_are_scored_each_by_itself_and_averaged_by_their_weights() -> Non
 @torch.no_grad()
 def test_shorter_tracks_of_a_batch_are_scored_as_if_they_were_alone() -> None:
     model = small(rope="mrope", context="scene")
-    batch = tracks(2, 12) | {"length": torch.tensor([12, 5]), "scene": torch.tensor([0, 1])}
-    together = ensemble_scores(model, batch, FPS, (0.24,), (1,))
-    alone = ensemble_scores(model, shortened(rows(batch, 1), 5), FPS, (0.24,), (1,))
-    torch.testing.assert_close(together[1:, :5], alone, atol=1e-5, rtol=1e-4)
+    batch = tracks(2, 12) | {"length": torch.tensor([12, 8]), "scene": torch.tensor([0, 1])}
+    together = ensemble_scores(model, batch, FPS, (0.24,), (1,), shortest=0.0)
+    alone = ensemble_scores(model, shortened(rows(batch, 1), 8), FPS, (0.24,), (1,), shortest=0.0)
+    torch.testing.assert_close(together[1:, :8], alone, atol=1e-5, rtol=1e-4)
 
 
 def test_weights_that_do_not_fit_are_refused() -> None:
