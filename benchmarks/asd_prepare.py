@@ -1,4 +1,4 @@
-"""How fast labels of windows are: ``python benchmarks/asd_prepare.py``, some ten minutes, nearly all of it for loops.
+"""How fast labels of windows are: ``python benchmarks/asd_prepare.py``, five minutes, nearly all of it for loops.
 
 Clips of 9000 frames, annotated in the schema of Ego4D, become labels of windows of 15 s: by
 `datamodules.speech_windows`, reading of the annotations included, in both layouts (``contract``: columns in
