@@ -15,7 +15,7 @@ USUAL_RATE = 48_000
 
 
 class FilmSound:
-    """Puts the first sound of a video into a film: as it is where MP4 can hold it, else encoded as AAC.
+    """Puts the sound of a video that players choose into a film: as it is where MP4 can hold it, else as AAC.
 
     What is heard with the first frame of the video is heard at 0; what lies before it is left out.
 
@@ -29,8 +29,8 @@ class FilmSound:
         self._begin = first_picture(video)
         self._container = av.open(str(video))
         self._packets: Iterator[tuple[float, Packet]] = iter(())
-        if self._container.streams.audio:
-            stream = self._container.streams.audio[0]
+        stream = self._container.streams.best("audio")
+        if stream is not None:
             if stream.codec_context.codec.canonical_name in COPIED:
                 self._packets = self._copied(stream, film.add_stream_from_template(stream))
             else:
@@ -75,5 +75,5 @@ class FilmSound:
 def first_picture(video: Path) -> Fraction:
     """When the first frame of a video is shown, in seconds of its container's clock."""
     with av.open(str(video)) as container:
-        frame = next(container.decode(video=0))
+        frame = next(container.decode(container.streams.best("video")))
         return Fraction(0) if frame.pts is None else frame.pts * frame.time_base

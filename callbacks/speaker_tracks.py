@@ -1,0 +1,166 @@
+"""The scores of the faces of videos, gathered from the batches of a prediction and from all processes."""
+
+import warnings
+from abc import abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from lightning import LightningModule, Trainer
+from lightning.pytorch.callbacks import BasePredictionWriter
+from numpy.typing import NDArray
+from torch import Tensor
+
+from callbacks.between_ranks import Notes
+from core.atomic import replace_file, unlink
+
+PREDICTED = ("name", "entity", "frames", "seconds", "boxes", "score")
+ROW = np.dtype([("frame", "<i8"), ("second", "<f8"), ("box", "<f4", 4), ("score", "<f4")])
+
+
+@dataclass(frozen=True)
+class SpeakerTrack:
+    """A face of a video, and how much it seems to speak.
+
+    Attributes:
+        entity: Which face it is, unique within the video.
+        frames: int64 (N,), numbers of the frames in which it has a box, increasing.
+        seconds: float64 (N,), their times since the first frame of the video.
+        boxes: float32 (N, 4), xyxy in [0, 1] of the frame.
+        scores: float32 (N,), the higher the more it speaks.
+        fps: Frame rate of the video in Hz.
+    """
+
+    entity: str
+    frames: NDArray[np.int64]
+    seconds: NDArray[np.float64]
+    boxes: NDArray[np.float32]
+    scores: NDArray[np.float32]
+    fps: float
+
+
+class ScoredFaces:
+    """Frames of faces with their scores, as they come."""
+
+    def __init__(self) -> None:
+        self._rows: dict[tuple[str, str], list[NDArray]] = {}
+        self._fps: dict[tuple[str, str], float] = {}
+
+    def add(self, prediction: Mapping[str, Any], valid: Tensor, fps: Tensor) -> None:
+        """Take in what a step predicted.
+
+        Args:
+            prediction: ``name`` and ``entity`` list[str] (B,), ``frames``, ``seconds``, ``score`` (B, T), ``boxes``
+                (B, T, 4).
+            valid: (B, T), where there is a face.
+            fps: (B,), frame rates in Hz.
+        """
+        columns = [prediction[key] for key in ("frames", "seconds", "boxes")] + [prediction["score"].float()]
+        columns, there = [column.cpu().numpy() for column in columns], valid.cpu().numpy()
+        keys = list(zip(prediction["name"], prediction["entity"], strict=True))
+        self._fps |= dict(zip(keys, fps.tolist(), strict=True))
+        for place, key in enumerate(keys):
+            rows = np.empty(there[place].sum(), ROW)
+            for name, column in zip(ROW.names, columns, strict=True):
+                rows[name] = column[place][there[place]]
+            self._rows.setdefault(key, []).append(rows)
+
+    def tracks(self) -> dict[str, list[SpeakerTrack]]:
+        """The faces of each video in the order in which they appear.
+
+        Raises:
+            ValueError: When a face has two scores in one frame.
+        """
+        found: dict[str, list[SpeakerTrack]] = {}
+        for (video, entity), parts in sorted(self._rows.items()):
+            rows = np.sort(np.concatenate(parts), order="frame")
+            twice = rows["frame"][1:][rows["frame"][1:] == rows["frame"][:-1]]
+            if len(twice):
+                raise ValueError(
+                    f"{video}, face {entity}: frame {twice[0]} was predicted twice; a sampler repeats rows"
+                )
+            if len(rows):
+                columns = (np.ascontiguousarray(rows[name]) for name in ROW.names)
+                found.setdefault(video, []).append(SpeakerTrack(entity, *columns, self._fps[video, entity]))
+        return {video: sorted(tracks, key=lambda track: track.frames[0]) for video, tracks in found.items()}
+
+    def save(self, path: Path) -> None:
+        """Write everything into a file that `load` reads."""
+        parts = {key: np.concatenate(rows) for key, rows in self._rows.items()}
+        keys = np.array(list(parts), dtype=np.str_).reshape(-1, 2)
+        fps = np.array([self._fps[key] for key in parts], dtype=np.float64)
+        lengths = np.array([len(rows) for rows in parts.values()], dtype=np.int64)
+        rows = np.concatenate([np.empty(0, ROW), *parts.values()])
+        replace_file(path, lambda file: np.savez(file, keys=keys, fps=fps, lengths=lengths, rows=rows))
+
+    def load(self, path: Path) -> None:
+        """Take in what another process has written."""
+        with np.load(path, allow_pickle=False) as file:
+            rows, keys = file["rows"], [tuple(key) for key in file["keys"].tolist()]
+            stops = np.cumsum(file["lengths"])
+            self._fps |= dict(zip(keys, file["fps"].tolist(), strict=True))
+            for key, length, stop in zip(keys, file["lengths"], stops, strict=True):
+                self._rows.setdefault(key, []).append(rows[stop - length : stop])
+
+
+class SpeakerWriter(BasePredictionWriter):
+    """Base of what is written of the faces of each video: gathers their scores, on any number of processes.
+
+    Works with tasks whose ``predict_step`` returns ``name``, ``entity``, ``frames``, ``seconds``, ``boxes`` and
+    ``score`` of batches of face tracks (docs/design.md). The datamodule names in ``feature_sources()`` the videos that
+    are visited, also those without a face.
+
+    Args:
+        folder: Where the files go; shared by all processes.
+    """
+
+    def __init__(self, folder: str) -> None:
+        super().__init__(write_interval="batch")
+        self.folder = Path(folder)
+        self._faces: ScoredFaces | None = None  # None unless a prediction is under way
+        self._runs = 0
+
+    @abstractmethod
+    def write(self, trainer: Trainer, videos: Mapping[str, list[SpeakerTrack]]) -> None:
+        """Write the files of all videos; called once, in the first process."""
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        super().setup(trainer, pl_module, stage)
+        if stage != "predict":
+            return
+        warnings.filterwarnings("ignore", message="Couldn't infer the batch indices")  # rows are told by their names
+        self._faces, self._runs = ScoredFaces(), self._runs + 1
+        if trainer.is_global_zero:
+            self.folder.mkdir(parents=True, exist_ok=True)
+
+    def write_on_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, prediction: Any, batch_indices: Any, batch: dict, *_: Any
+    ) -> None:
+        if not isinstance(prediction, Mapping) or not set(PREDICTED) <= set(prediction):
+            found = ", ".join(prediction) if isinstance(prediction, Mapping) else f"a {type(prediction).__name__}"
+            returned = f"{type(pl_module).__name__}.predict_step returned {found}"
+            raise ValueError(f"callbacks: {returned}; {type(self).__name__} expects a dict with {', '.join(PREDICTED)}")
+        self._faces.add(prediction, batch["valid"], batch["fps"])
+
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Bring together what all processes have; also those that had no batch, for which no other hook is called."""
+        faces, self._faces = self._faces, None
+        if faces is None:
+            return
+        topic = f"{type(self).__name__}/{self.folder.absolute()}/{self._runs}"
+        if not trainer.is_global_zero:
+            part = self.folder / f".{type(self).__name__}-{trainer.global_rank}.npz"
+            faces.save(part)
+            Notes(trainer, topic).collect(part.name)
+            return
+        for name in filter(None, Notes(trainer, topic).collect(None)):
+            faces.load(self.folder / name)
+            unlink(self.folder / name)
+        found = faces.tracks()
+        visited = getattr(trainer.datamodule, "feature_sources", dict)()
+        self.write(trainer, {video: found.get(video, []) for video in sorted({*visited, *found})})
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        self._faces = None
