@@ -11,12 +11,12 @@ import numpy as np
 from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import BasePredictionWriter
 from numpy.typing import NDArray
-from torch import Tensor
 
 from callbacks.between_ranks import Notes
 from core.atomic import replace_file, unlink
 
-PREDICTED = ("name", "entity", "frames", "seconds", "boxes", "score")
+COLUMNS = ("frames", "seconds", "boxes", "score")
+PREDICTED = ("name", "entity", *COLUMNS)
 ROW = np.dtype([("frame", "<i8"), ("second", "<f8"), ("box", "<f4", 4), ("score", "<f4")])
 
 
@@ -48,24 +48,20 @@ class ScoredFaces:
         self._rows: dict[tuple[str, str], list[NDArray]] = {}
         self._fps: dict[tuple[str, str], float] = {}
 
-    def add(self, prediction: Mapping[str, Any], valid: Tensor, fps: Tensor) -> None:
-        """Take in what a step predicted.
+    def add(self, prediction: Mapping[str, Any], fps: float) -> None:
+        """Take in a part of a face track.
 
         Args:
-            prediction: ``name`` and ``entity`` list[str] (B,), ``frames``, ``seconds``, ``score`` (B, T), ``boxes``
-                (B, T, 4).
-            valid: (B, T), where there is a face.
-            fps: (B,), frame rates in Hz.
+            prediction: ``name``, ``entity``, and of N frames ``frames``, ``seconds``, ``boxes`` (N, 4) and ``score``.
+            fps: Frame rate of the video in Hz.
         """
-        columns = [prediction[key] for key in ("frames", "seconds", "boxes")] + [prediction["score"].float()]
-        columns, there = [column.cpu().numpy() for column in columns], valid.cpu().numpy()
-        keys = list(zip(prediction["name"], prediction["entity"], strict=True))
-        self._fps |= dict(zip(keys, fps.tolist(), strict=True))
-        for place, key in enumerate(keys):
-            rows = np.empty(there[place].sum(), ROW)
-            for name, column in zip(ROW.names, columns, strict=True):
-                rows[name] = column[place][there[place]]
-            self._rows.setdefault(key, []).append(rows)
+        rows = np.empty(len(prediction["frames"]), ROW)
+        for name, key in zip(ROW.names, COLUMNS, strict=True):
+            column = prediction[key]
+            rows[name] = (column.float() if key == "score" else column).cpu().numpy()
+        track = prediction["name"], prediction["entity"]
+        self._rows.setdefault(track, []).append(rows)
+        self._fps[track] = fps
 
     def tracks(self) -> dict[str, list[SpeakerTrack]]:
         """The faces of each video in the order in which they appear.
@@ -108,9 +104,9 @@ class ScoredFaces:
 class SpeakerWriter(BasePredictionWriter):
     """Base of what is written of the faces of each video: gathers their scores, on any number of processes.
 
-    Works with tasks whose ``predict_step`` returns ``name``, ``entity``, ``frames``, ``seconds``, ``boxes`` and
-    ``score`` of batches of face tracks (docs/design.md). The datamodule names in ``feature_sources()`` the videos that
-    are visited, also those without a face.
+    Works with tasks whose ``predict_step`` returns for each row of a batch of face tracks (docs/design.md) a dict:
+    ``name``, ``entity``, and of its N frames with a face ``frames``, ``seconds``, ``boxes`` (N, 4) and ``score`` (N,).
+    The datamodule names in ``feature_sources()`` the videos that are visited, also those without a face.
 
     Args:
         folder: Where the files go; shared by all processes.
@@ -138,11 +134,18 @@ class SpeakerWriter(BasePredictionWriter):
     def write_on_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, prediction: Any, batch_indices: Any, batch: dict, *_: Any
     ) -> None:
-        if not isinstance(prediction, Mapping) or not set(PREDICTED) <= set(prediction):
-            found = ", ".join(prediction) if isinstance(prediction, Mapping) else f"a {type(prediction).__name__}"
-            returned = f"{type(pl_module).__name__}.predict_step returned {found}"
-            raise ValueError(f"callbacks: {returned}; {type(self).__name__} expects a dict with {', '.join(PREDICTED)}")
-        self._faces.add(prediction, batch["valid"], batch["fps"])
+        for row, fps in zip(self._checked(pl_module, prediction), batch["fps"].tolist(), strict=True):
+            self._faces.add(row, fps)
+
+    def _checked(self, task: LightningModule, prediction: Any) -> list[Mapping[str, Any]]:
+        """The rows that a step has returned."""
+        rows = prediction if isinstance(prediction, list) else [prediction]
+        for row in rows:
+            if not isinstance(row, Mapping) or not set(PREDICTED) <= set(row):
+                found = ", ".join(row) if isinstance(row, Mapping) else f"a {type(row).__name__}"
+                expected = f"{type(self).__name__} expects a dict for each row with {', '.join(PREDICTED)}"
+                raise ValueError(f"callbacks: {type(task).__name__}.predict_step returned {found}; {expected}")
+        return rows
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Bring together what all processes have; also those that had no batch, for which no other hook is called."""

@@ -86,11 +86,13 @@ class Films(LightningDataModule):
 class Detector(LightningModule):
     """Scores every face by `score_of`."""
 
-    def predict_step(self, batch: dict, batch_idx: int) -> dict:
-        score = torch.stack([
-            score_of(entity, frames) for entity, frames in zip(batch["entity"], batch["frames"], strict=True)
-        ])  # fmt: skip
-        return {key: batch[key] for key in ("name", "entity", "frames", "seconds", "boxes")} | {"score": score}
+    def predict_step(self, batch: dict, batch_idx: int) -> list[dict]:
+        rows = []
+        for row, valid in enumerate(batch["valid"]):
+            found = {key: batch[key][row] for key in ("name", "entity")}
+            found |= {key: batch[key][row][valid] for key in ("frames", "seconds", "boxes")}
+            rows.append(found | {"score": score_of(found["entity"], found["frames"])})
+        return rows
 
 
 def predict(

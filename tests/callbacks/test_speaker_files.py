@@ -95,7 +95,7 @@ def test_any_number_of_processes_writes_the_same_bytes(tmp_path: Path) -> None:
 
 def test_an_interrupted_prediction_has_no_list(tmp_path: Path) -> None:
     class Breaking(Detector):
-        def predict_step(self, batch: dict, batch_idx: int) -> dict:
+        def predict_step(self, batch: dict, batch_idx: int) -> list[dict]:
             if batch_idx:
                 raise RuntimeError("power is gone")
             return super().predict_step(batch, batch_idx)
@@ -108,11 +108,11 @@ def test_an_interrupted_prediction_has_no_list(tmp_path: Path) -> None:
 
 def test_another_answer_of_the_task_is_refused(tmp_path: Path) -> None:
     class Mute(Detector):
-        def predict_step(self, batch: dict, batch_idx: int) -> dict:
-            return {"name": batch["name"]}
+        def predict_step(self, batch: dict, batch_idx: int) -> list[dict]:
+            return [{"name": name} for name in batch["name"]]
 
     with pytest.raises(
-        ValueError, match=r"Mute\.predict_step returned name; SpeakerFiles expects a dict with name, en"
+        ValueError, match=r"Mute\.predict_step returned name; SpeakerFiles expects a dict for each row w"
     ):
         predict(tmp_path, [SpeakerFiles(str(tmp_path))], task=Mute())
 
@@ -123,13 +123,11 @@ def test_a_row_that_comes_twice_is_refused(tmp_path: Path) -> None:
 
 
 def test_what_processes_hand_over_is_what_they_have(tmp_path: Path) -> None:
-    batch = {
-        "name": ["a", "b"], "entity": ["1", "1"], "frames": torch.tensor([[3, 4, -1], [7, 8, 9]]),
-        "seconds": torch.tensor([[0.3, 0.4, 0], [0.7, 0.8, 0.9]], dtype=torch.float64),
-        "boxes": torch.rand(2, 3, 4), "score": torch.rand(2, 3),
-    }  # fmt: skip
     faces, handed = ScoredFaces(), ScoredFaces()
-    faces.add(batch, batch["frames"] >= 0, torch.tensor([25.0, 30.0]))
+    for entity, count in (("1", 2), ("ü", 3)):
+        frames = torch.arange(5, 5 + count)
+        row = {"frames": frames, "seconds": frames / 25, "boxes": torch.rand(count, 4), "score": torch.rand(count)}
+        faces.add({"name": "a", "entity": entity} | row, 25.0)
     faces.save(tmp_path / "part.npz")
     handed.load(tmp_path / "part.npz")
     assert [len(track.frames) for tracks in faces.tracks().values() for track in tracks] == [2, 3]
