@@ -48,7 +48,7 @@ class Video(LightningDataModule):
         longest_s: Length of the longest part of a track in seconds.
         fps_of_frames: Frame rate of frame folders in Hz; None for 25.
         first_image: Number of the image of a frame folder that shows frame 0.
-        reader: ``auto`` reads each video with the fastest backend that is exact on it; or the name of one.
+        reader: ``auto`` for what reads whole videos in order best; or the name of a backend.
         num_workers: Loader processes per device, and videos that are worked on at the same time.
         decode_timeout_s: Seconds after which a video counts as unreadable that is still not read; None for no deadline.
         seed: Of the loader.

@@ -30,9 +30,11 @@ from datamodules.tracks.annotations import voices_seen
 from datamodules.tracks.gaps import segments
 from datamodules.tracks.own_tracks import read_own_tracks
 from datamodules.video_index import broken_videos, stamp
+from datamodules.video_set import AUTO
 
 DATASET = "video"
 FOLDER = "tracks"  # of tracks that were found, below the cache
+IN_ORDER = "pyav"  # exact on everything, and whole videos take no more memory than short ones; decord's do
 
 
 class VideoFaces(Speakers):
@@ -47,15 +49,21 @@ class VideoFaces(Speakers):
         tracks: The csv; None for the faces that are found.
         finding: How faces are found, and boxes of a csv without tracks linked.
         longest_s: Seconds of the longest part of a track that is scored at a time, which bounds the memory.
+        reader: How videos are read; ``auto`` for what reads whole videos in order best.
         options: Others of `datamodules.speakers.Speakers`.
     """
 
     title = "your own videos"
 
-    def __init__(self, path: str, tracks: str | None, finding: FaceFinding, longest_s: float, **options: Any) -> None:
+    def __init__(
+        self, path: str, tracks: str | None, finding: FaceFinding, longest_s: float, reader: str, **options: Any
+    ) -> None:
         self.path, self.csv = Path(path), None if tracks is None else Path(tracks)
         self.finding, self.longest_s = finding, longest_s
-        super().__init__(str(self.path.parent), on_error="error", batch_size=1, val_fraction=0.0, **options)
+        reader = IN_ORDER if reader == AUTO else reader
+        super().__init__(
+            str(self.path.parent), reader=reader, on_error="error", batch_size=1, val_fraction=0.0, **options
+        )
 
     def prepare_data(self) -> None:
         """Find faces, and pack them with the sound, unless that is done."""

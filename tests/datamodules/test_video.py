@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from lightning import LightningModule, Trainer
 from numpy.typing import NDArray
+from PIL import Image
 
 from datamodules.errors import PathNotFoundError, SoundReadError, VideoReadError
 from datamodules.faces.detector import CenterFace
@@ -181,6 +182,21 @@ def test_a_video_without_sound_is_refused_or_silent_as_asked(tmp_path: Path) -> 
     data = video(path, tmp_path, missing_audio="silence")
     (row,) = rows_of(data)
     assert (row["audio"] == row["audio"][:, :1]).all() and data.heard("a") is None
+
+
+def test_whole_videos_are_read_by_what_takes_no_more_memory_for_long_ones(tmp_path: Path) -> None:
+    assert video(tmp_path, tmp_path).content.hparams.reader == "pyav"
+    assert video(tmp_path, tmp_path, reader="decord").content.hparams.reader == "decord"
+
+
+def test_a_folder_of_images_is_a_video_of_its_own(tmp_path: Path) -> None:
+    (tmp_path / "walk").mkdir()
+    for number, frame in enumerate(squares(15), start=1):
+        Image.fromarray(frame).save(tmp_path / "walk" / f"img_{number:05d}.png")
+    data = video(tmp_path / "walk", tmp_path, missing_audio="silence", fps_of_frames=30.0)
+    (row,) = rows_of(data)
+    assert row["name"] == ["walk"] and row["fps"].tolist() == [30.0] and row["frames"][0].tolist() == list(range(15))
+    assert [number for number, _, _ in data.shown("walk")] == list(range(15))
 
 
 def test_a_broken_video_is_named(tmp_path: Path) -> None:
