@@ -7,7 +7,6 @@ from time import perf_counter
 from typing import Any
 
 from datamodules.faces.cache import CHUNK_BYTES
-
 from datamodules.faces.cuts import CutDetector
 from datamodules.faces.detector import FaceDetector
 from datamodules.faces.tracking import FaceTracker
