@@ -40,6 +40,23 @@ def pr_auc_trapezoid(scores: Tensor, labels: Tensor) -> float:
     return exact_sum(positives * (before + precision) / 2) / int(positives.sum())
 
 
+def interpolated_average_precision(scores: Tensor, labels: Tensor, positives: int | None = None) -> float:
+    """The area under the precision-recall curve after precision was made monotonous from the right, at all its points.
+
+    The AP of PASCAL VOC since 2010, which the evaluators of AVA-ActiveSpeaker and of Ego4D take over; it is not
+    `average_precision`. Those programs put items of equal score in whatever order a sort leaves them; as one step, they
+    give the least of what any order gives.
+
+    Args:
+        scores: (N,), without values that are not a number.
+        labels: (N,), 1 positive, 0 negative.
+        positives: How many there are to be found, at least 1; None for those among ``labels``.
+    """
+    found, precision = precision_per_score(scores, labels)
+    highest = precision.flip(0).cummax(0).values.flip(0)
+    return exact_sum(found * highest) / (int(found.sum()) if positives is None else positives)
+
+
 def precision_per_score(scores: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     """Count positive items per score, int64 (K,), and the precision of calling them and all above positive, (K,)."""
     positives, negatives = items_per_score(scores, labels)
