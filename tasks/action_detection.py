@@ -16,6 +16,7 @@ from tasks.evaluation import STAGES, ExactEvaluation
 from tasks.key_frames import KeyFrame, fuse_views
 from tasks.mask_draws import MaskDraws, Masks
 from tasks.optimization import optimizer_and_schedule
+from tasks.step_mean import StepMean
 
 POSE = "pose"
 NORMALISATION_TOLERANCE = 1e-4  # far below a grey level
@@ -73,8 +74,7 @@ class ActionDetection(ExactEvaluation):
         self.frame_map = nn.ModuleDict()  # the classes are known from `setup` on
         self.mean_loss = nn.ModuleDict({stage: WeightedMean() for stage in STAGES})
         self.num_pose = 0
-        self._losses: list[Tensor] = []  # of the batches of a step so far, each the sum over its actors
-        self._actors = 0  # of these batches
+        self._step = StepMean()  # over actors
 
     def setup(self, stage: str) -> None:
         """Take the classes from the datamodule's ``classes``: id, name and group of each."""
@@ -105,25 +105,13 @@ class ActionDetection(ExactEvaluation):
     def training_step(self, batch: dict, batch_idx: int) -> Tensor:
         output = self._forward(batch, self.mask_draws.of_training(batch, self.current_epoch))
         losses = action_losses(output["logits"], batch["targets"], self.num_pose)
-        total = losses.sum()
-        self._losses.append(total.detach())  # not its value: the device is not waited for
-        self._actors += len(losses)
-        # Lightning will divide by the batches of a step and the strategy by the processes. How many actors a step has
-        # is known at its end: `on_before_optimizer_step` divides by them.
-        return total * self.trainer.accumulate_grad_batches * self.trainer.world_size
+        return self._step.add(self.trainer, losses.sum(), len(losses))
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
         """Turn the gradient of the sum over all actors of the step into that of their mean."""
-        loss = torch.stack(self._losses).sum()
-        step = torch.stack([loss, loss.new_tensor(self._actors)])
-        total, count = self.trainer.strategy.reduce(step, reduce_op="sum").tolist()
-        self._losses, self._actors = [], 0
-        if count:
-            for group in optimizer.param_groups:
-                for parameter in group["params"]:
-                    if parameter.grad is not None:
-                        parameter.grad /= count
-            self.log("train/loss", total / count, prog_bar=True)
+        loss = self._step.finish(self.trainer, optimizer)
+        if loss is not None:
+            self.log("train/loss", loss, prog_bar=True)
 
     def evaluate(self, stage: str, batch: dict) -> None:
         key_frames, metric = self.detect(batch), self.frame_map[stage]
