@@ -4,15 +4,18 @@ from collections.abc import Callable, Sequence
 from typing import Annotated, Literal
 
 import torch
+from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from metrics.asd import STREAMS, SpeakerScores
 from metrics.weighted_mean import WeightedMean
 from models.asd_losses import CLASSES, UNKNOWN, ScoreKind, frame_losses, speaking_scores, track_losses
+from models.light_losses import at_temperature, temperature_at
 from tasks.evaluation import STAGES, ExactEvaluation
 from tasks.optimization import optimizer_and_schedule
 from tasks.step_mean import StepMean
+from tasks.track_durations import scores_by_durations
 
 THRESHOLDS = {"margin": 0.0, "probability": 0.5, "class1": 0.0}  # above which a face is said to speak
 
@@ -21,9 +24,9 @@ class ActiveSpeaker(ExactEvaluation):
     """Train a detector of active speakers on face tracks and the sound under them.
 
     Tao et al., "Is someone speaking?" (2021): L = L_av + w_a L_a + w_v L_v, a cross-entropy each. What counts are the
-    frames in which a face is visible and of which it is known whether it speaks: the loss of a step is the mean over all
-    of them, on all processes and in all batches that are accumulated for it. A batch or a process without any takes
-    part with nothing.
+    frames in which a face is visible and of which it is known whether it speaks: the loss of a step is the mean over
+    all of them, on all processes and in all batches that are accumulated for it. A batch or a process without any
+    takes part with nothing.
 
     With ``voice_weight`` frames without a face train the audio stream alone, on whether somebody is heard, and count by
     that weight.
@@ -47,6 +50,9 @@ class ActiveSpeaker(ExactEvaluation):
             weights that were trained without; see ``rope_scale`` of the model.
         without: A stream that is left out, in training and evaluation: the baseline of one stream alone.
         score: What faces are scored by, see `models.asd_losses.speaking_scores`.
+        durations: Seconds of the pieces in which tracks are scored, once for each, in a test, a prediction, and a
+            validation that is no part of a training; None: whole. TalkNet's program has 1 to 6.
+        duration_weights: Of the scores of each duration; TalkNet's program means 3, 3, 2, 1, 1, 1.
 
     Attributes:
         speaker_scores: The metric of each stage.
@@ -58,7 +64,7 @@ class ActiveSpeaker(ExactEvaluation):
 
     needs = (
         *("faces", "audio", "target", "voice", "valid", "annotated", "length", "frames", "seconds", "boxes", "width"),
-        *("frame_size", "faces_in_frame", "scene", "name", "entity", "index"),
+        *("frame_size", "faces_in_frame", "scene", "name", "entity", "index", "fps"),
     )
 
     def __init__(
@@ -76,6 +82,8 @@ class ActiveSpeaker(ExactEvaluation):
         rope_warmup_epochs: Annotated[int, "rope_warmup_epochs >= 0"] = 0,
         without: Literal["audio", "video"] | None = None,
         score: ScoreKind = "margin",
+        durations: Annotated[Sequence[float] | None, "durations is None or durations > 0"] = None,
+        duration_weights: Annotated[Sequence[float] | None, "duration_weights is None or duration_weights >= 0"] = None,
     ) -> None:
         super().__init__()
         least_zero = {"audio_weight": audio_weight, "video_weight": video_weight, "voice_weight": voice_weight}
@@ -94,6 +102,11 @@ class ActiveSpeaker(ExactEvaluation):
         if rope_warmup_epochs and not hasattr(model, "rope_scale"):
             problem = f"{type(model).__name__} has no positions to warm up; set it to 0"
             raise ValueError(f"task.rope_warmup_epochs={rope_warmup_epochs}: {problem}")
+        if durations is not None and (not durations or min(durations) <= 0):
+            raise ValueError(f"task.durations: expected seconds above 0, found {list(durations)}")
+        if len(duration_weights or ()) != len(durations or ()) or min(duration_weights or (0,)) < 0:
+            expected = f"{len(durations or ())} numbers from 0 on, one for each of task.durations"
+            raise ValueError(f"task.duration_weights: expected {expected}, found {list(duration_weights or ())}")
         self.save_hyperparameters(ignore=["model", "optimizer", "scheduler"])
         self.model, self.optimizer, self.scheduler = model, optimizer, scheduler
         self.speaker_scores = nn.ModuleDict({stage: SpeakerScores(THRESHOLDS[score]) for stage in STAGES})
@@ -108,7 +121,8 @@ class ActiveSpeaker(ExactEvaluation):
         self._turn(min(1.0, self.current_epoch / warmup) if warmup else 1.0)
 
     def training_step(self, batch: dict, batch_idx: int) -> Tensor:
-        losses, weights = self.frame_losses(batch, self._forward(batch), self._temperature())
+        temperature = temperature_at(self.current_epoch, self.hparams.temperature, self.hparams.cooling)
+        losses, weights = self.frame_losses(batch, at_temperature(self._forward(batch), temperature))
         return self._step.add(self.trainer, losses.sum(), weights.sum())
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
@@ -121,7 +135,7 @@ class ActiveSpeaker(ExactEvaluation):
         output, index = self._forward(batch), batch["index"]
         streams = {stream: output.get(f"{stream}_logits") for stream in STREAMS}
         streams = {stream: self.scores(logits) for stream, logits in streams.items() if logits is not None}
-        self.speaker_scores[stage].update(batch, self.scores(output["logits"]), **streams)
+        self.speaker_scores[stage].update(batch, self._track_scores(batch, output), **streams)
         losses, weights = self.frame_losses(batch, output)
         self.mean_loss[stage].update(index, losses / weights.clamp(min=torch.finfo(weights.dtype).tiny), weights)
         self.log(f"{stage}/loss", self.mean_loss[stage], on_epoch=True, batch_size=len(index))
@@ -139,7 +153,7 @@ class ActiveSpeaker(ExactEvaluation):
             For each row ``name``, ``entity``, and of its N frames with a face ``frames``, ``seconds``, ``boxes`` (N, 4)
             and ``score`` (N,).
         """
-        score, valid = self.scores(self._forward(batch)["logits"]), batch["valid"]
+        score, valid = self._track_scores(batch), batch["valid"]
         columns = {"frames": batch["frames"], "seconds": batch["seconds"], "boxes": batch["boxes"], "score": score}
         return [
             {"name": batch["name"][row], "entity": batch["entity"][row]}
@@ -147,10 +161,9 @@ class ActiveSpeaker(ExactEvaluation):
             for row in range(len(valid))
         ]
 
-    def frame_losses(self, batch: dict, output: dict[str, Tensor], temperature: float = 1.0) -> tuple[Tensor, Tensor]:
+    def frame_losses(self, batch: dict, output: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         """Weighted losses and weights (B, T) of the frames of a batch, both 0 where a frame does not count."""
         hparams = self.hparams
-        output = {name: each / temperature for name, each in output.items() if name.endswith("logits")}
         counted = batch["valid"] if hparams.loss_on_interpolated else batch["annotated"]
         target = batch["target"].masked_fill(~counted, UNKNOWN)
         weights_of_streams = hparams.audio_weight, hparams.video_weight
@@ -170,24 +183,25 @@ class ActiveSpeaker(ExactEvaluation):
     def configure_optimizers(self) -> Optimizer | dict:
         return optimizer_and_schedule(self)
 
+    def _track_scores(self, batch: dict, output: dict[str, Tensor] | None = None) -> Tensor:
+        """Scores (B, T) as a test and a prediction give them; ``output`` of whole tracks, where it is there."""
+        if self.hparams.durations is None or self.trainer.state.fn == TrainerFn.FITTING:
+            return self.scores((output or self._forward(batch))["logits"])
+        settings = self.hparams.durations, self.hparams.duration_weights, self.hparams.score
+        return scores_by_durations(self.model, self._inputs(batch), batch["fps"], *settings)
+
     def _forward(self, batch: dict) -> dict[str, Tensor]:
+        return self.model(**self._inputs(batch))
+
+    def _inputs(self, batch: dict) -> dict[str, Tensor]:
+        """What the model is given of a batch."""
         faces, audio, boxes = batch["faces"], batch["audio"], batch["boxes"]
         if self.hparams.without == "audio":
             audio = torch.zeros_like(audio)
         elif self.hparams.without == "video":
             faces, boxes = torch.zeros_like(faces), torch.zeros_like(boxes)  # where a face is, is seen as well
         where = {key: batch[key] for key in ("valid", "length", "seconds", "scene")}
-        return self.model(faces, audio, boxes=boxes, **where)
-
-    def _temperature(self) -> float:
-        """By what logits are divided in the loss of this epoch."""
-        temperature = self.hparams.temperature - self.hparams.cooling * self.current_epoch
-        if temperature <= 0:
-            raise ValueError(
-                f"task.cooling={self.hparams.cooling:g}: the temperature is {temperature:g} in epoch "
-                f"{self.current_epoch + 1}; it must stay above 0 to the last"
-            )
-        return temperature
+        return {"faces": faces, "audio": audio, "boxes": boxes, **where}
 
     def _turn(self, scale: float) -> None:
         """Let the positions of the model, where it has any, count by ``scale``."""

@@ -71,9 +71,9 @@ def test_two_processes_with_tracks_of_unequal_lengths_take_the_same_steps_as_one
     close(torch.load(tmp_path / "weights.pt", weights_only=True), train(devices=1, accumulate=2, **OPTIONS))
 
 
-def loss_of(batch: dict, temperature: float = 1.0, **options: object) -> float:
+def loss_of(batch: dict, **options: object) -> float:
     task = ActiveSpeaker(model(), **options)
-    losses, weights = task.frame_losses(batch, task._forward(batch), temperature)
+    losses, weights = task.frame_losses(batch, task._forward(batch))
     return (losses.sum() / weights.sum()).item()
 
 
@@ -104,14 +104,19 @@ def test_frames_without_a_face_train_what_is_heard_and_nothing_else() -> None:
     assert moved == {"audio.weight", "audio.bias"}
 
 
-def test_a_higher_temperature_makes_flatter_logits_and_falls_with_the_epochs() -> None:
-    batch, task = batch_of([9, 6]), ActiveSpeaker(model(), sgd, temperature=1.3, cooling=0.5)
-    output = task._forward(batch)
-    halves = {name: each / 2 for name, each in output.items()}
-    for found, expected in zip(task.frame_losses(batch, output, 2.0), task.frame_losses(batch, halves), strict=True):
-        assert torch.equal(found, expected)
-    with pytest.raises(ValueError, match=r"task\.cooling=0\.5: the temperature is -0\.2 in epoch 4"):
-        trainer(epochs=4).fit(task, datamodule=Tracks([batch]))
+def test_the_loss_of_training_is_that_of_logits_at_the_temperature_of_the_epoch() -> None:
+    logged = []
+
+    class Listening(ActiveSpeaker):
+        def log(self, name: str, value: object, **options: object) -> None:
+            if name == "train/loss":
+                logged.append(float(value))
+            super().log(name, value, **options)
+
+    task, batch = Listening(model(), lambda groups: SGD(groups, lr=0.0), temperature=2.0, cooling=0.5), batch_of([9, 6])
+    losses, weights = task.frame_losses(batch, {name: each / 1.5 for name, each in task._forward(batch).items()})
+    trainer(epochs=2).fit(task, datamodule=Tracks([batch]))
+    assert logged[1] == pytest.approx((losses.sum() / weights.sum()).item(), rel=1e-6) != logged[0]
 
 
 def test_a_model_that_does_not_say_what_is_heard_cannot_learn_voices() -> None:
@@ -188,14 +193,36 @@ def test_an_evaluation_says_what_a_loop_over_its_batches_says() -> None:
 
 def test_a_prediction_has_the_frames_with_a_face_of_every_row() -> None:
     task, batch = ActiveSpeaker(model(), score="probability"), batch_of([9, 0, 4])
+    [[first, empty, last]] = trainer().predict(task, datamodule=Tracks([batch]))
     with torch.no_grad():
-        first, empty, last = task.predict_step(batch, 0)
         score = task._forward(batch)["logits"].softmax(-1)[..., 1]
     assert (first["name"], last["entity"]) == ("video0", "face2")
     assert torch.equal(first["score"], score[0, batch["valid"][0]])
     assert first["frames"].tolist() == batch["valid"][0].nonzero().flatten().tolist()
     assert first["boxes"].shape == (len(first["frames"]), 4) and first["seconds"].dtype == torch.float64
     assert len(empty["score"]) == 0 and len(last["score"]) == batch["valid"][2].sum() > 0
+
+
+def test_pieces_of_several_durations_depend_on_the_row_alone_and_are_averaged() -> None:
+    class Mean(torch.nn.Module):
+        """Says of every frame of a piece how loud the piece is."""
+
+        def forward(self, faces: Tensor, audio: Tensor, **where: Tensor) -> dict[str, Tensor]:
+            loud = audio[..., 0].mean(1, keepdim=True).expand(faces.shape[:2])
+            return {"logits": torch.stack([torch.zeros_like(loud), loud], 2)}
+
+    both, alone = batch_of([53, 30]), batch_of([53, 30])
+    alone = {key: each[1:] for key, each in alone.items()}
+    alone |= {key: each[:, :30] for key, each in alone.items() if isinstance(each, Tensor) and each.ndim > 1
+              and key not in ("frame_size", "audio")}  # fmt: skip
+    alone["audio"] = alone["audio"][:, :120]
+    task = ActiveSpeaker(Mean(), durations=(1, 2), duration_weights=(3, 1))
+    [rows], [[row]] = (trainer().predict(task, datamodule=Tracks([batch])) for batch in (both, alone))
+    assert torch.equal(rows[1]["score"], row["score"])
+    sound = both["audio"][0, :, 0]
+    second, whole = sound[100:212].mean(), sound[:212].mean()  # 53 frames: 25 and 28; the last 3 are too few
+    last = rows[0]["score"][rows[0]["frames"] >= 50]
+    assert torch.allclose(last, (3 * second + whole) / 4) and len(last)
 
 
 def test_without_a_known_target_there_is_nothing_to_learn_and_no_number() -> None:
@@ -216,6 +243,8 @@ def test_without_a_known_target_there_is_nothing_to_learn_and_no_number() -> Non
         ({"temperature": 0}, r"task\.temperature: expected more than 0, found 0"),
         ({"class_weights": (1,)}, r"task\.class_weights: expected two numbers above 0, found \[1\]"),
         ({"without": "both"}, r"task\.without: expected null, audio or video, found 'both'"),
+        ({"durations": (1, 0)}, r"task\.durations: expected seconds above 0, found \[1, 0\]"),
+        ({"durations": (1, 2)}, r"task\.duration_weights: expected 2 numbers from 0 on, .*, found \[\]"),
         ({"score": "logit"}, r"task\.score: expected one of margin, .*, found 'logit'"),
         ({"rope_warmup_epochs": 2}, r"task\.rope_warmup_epochs=2: Levels has no positions to warm up"),
     ],
