@@ -151,12 +151,11 @@ def ap_of_files(truth: Path, scores: Path) -> float:
     """
     true, found = read_ava(truth, scored=False), read_ava(scores, scored=True)
     places = {key: place for place, key in enumerate(found.key)}
-    for path, keys in ((scores, set(true.key) - places.keys()), (truth, places.keys() - set(true.key))):
-        if keys:
-            some = "; ".join(spelled(key) for key in sorted(keys)[:SHOWN])
-            raise ValueError(
-                f"{path}: {len(keys)} faces are in the other file alone: {some}; expected the same in both"
-            )
+    true_keys, keys = set(true.key), set(places)
+    for path, missing in ((scores, true_keys - keys), (truth, keys - true_keys)):
+        if missing:
+            problem = f"{len(missing)} faces of the other file are not in it: {some_of(missing)}"
+            raise ValueError(f"{path}: {problem}; expected the same faces in both")
     order: Integers = np.array([places[key] for key in true.key], dtype=np.int64)
     apart = np.abs(found.box[order] - true.box).max(1, initial=0) > SAME_BOX
     if apart.any():
@@ -175,4 +174,4 @@ def some_of(keys: Iterable[tuple[str, int, str]]) -> str:
 
 def spelled(key: tuple[str, int, str]) -> str:
     """The key of a face in words."""
-    return f"video {key[0]}, {key[1] / PER_SECOND:g} s, entity {key[2]}"
+    return f"video {key[0]}, {key[1] / PER_SECOND:.10g} s, entity {key[2]}"

@@ -16,10 +16,12 @@ from torch.multiprocessing.spawn import start_processes
 from torch.utils.data import DistributedSampler
 
 from datamodules.loading import Shard
+from metrics.asd import SpeakerScores
 from metrics.ava import FrameMAP
 from metrics.exact import EvaluationError, ExactMetric
 from metrics.frame_anomaly import FrameAnomaly
 from metrics.weighted_mean import WeightedMean
+from tests.tasks.speaker_batches import batch_of, rows_of
 
 WORLD_SIZES = (1, 2, 3)
 BATCH_SIZES = (1, 3, 100)
@@ -35,6 +37,9 @@ FRAME_NUMBERS = (
 ACTIONS = [(3, "walk", "pose"), (5, "sit", "pose"), (17, "read", "object")]
 ACTION_NUMBERS = ("map", "map_pose", "map_object", "ap_walk", "ap_sit", "ap_read")
 KEY_FRAMES = 40
+SPEAKER_NUMBERS = ("ap", "map50", "accuracy", "ap_1_face", "ap_2_faces", "ap_small", "ap_large", "ap_audio")
+SPEAKER_NUMBERS = tuple(f"speaker {name}" for name in SPEAKER_NUMBERS)  # there is an ap of frames as well
+TRACKS = 30
 
 
 class Ranking(ExactMetric):
@@ -85,6 +90,12 @@ def persons(index: Tensor) -> list[tuple[Tensor, Tensor]]:
     return list(
         zip(torch.cat([corner, corner + 0.3], 1).split(counts.tolist()), scores.split(counts.tolist()), strict=True)
     )
+
+
+def tracks(index: Tensor) -> tuple[dict, Tensor]:
+    """Face tracks of up to 12 frames, none of every thirteenth, with coarse scores (B, T)."""
+    batch = rows_of(batch_of([place % 13 for place in range(TRACKS)]), index)
+    return batch, torch.sin(batch["frames"] * 1.7 + index.unsqueeze(1) * 0.9).mul(2).round() + batch["target"]
 
 
 def batches(length: int, seed: int, batch_size: int, rank: int, world_size: int) -> Iterator[Tensor]:
@@ -139,6 +150,13 @@ def cases(rank: int, world_size: int) -> Iterator[tuple[str, str]]:
                 actions.update(index, found, [(box + 0.02, (score > 0.5).float()) for box, score in found])
             for name, value in actions.compute().items():
                 yield f"{name} in batches of {batch_size}, order {seed}", float(value).hex()
+            speakers = SpeakerScores()
+            speakers.expect(TRACKS)
+            for index in batches(TRACKS, *shape):
+                batch, score = tracks(index)
+                speakers.update(batch, score, audio=-score)
+            for name, value in speakers.compute().items():
+                yield f"speaker {name} in batches of {batch_size}, order {seed}", float(value).hex()
     share = torch.arange(7)[rank::world_size]
     yield (
         "torch's sampler",

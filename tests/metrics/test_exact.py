@@ -16,6 +16,7 @@ from tests.metrics.ranks import (
     FRAME_NUMBERS,
     MEANS,
     SEEDS,
+    SPEAKER_NUMBERS,
     WORLD_SIZES,
     Ranking,
     boxes,
@@ -39,7 +40,7 @@ def test_all_processes_find_the_same(found: dict) -> None:
     assert all(rank == ranks[0] for ranks in found.values() for rank in ranks)
 
 
-@pytest.mark.parametrize("name", [*MEANS, "ranking", *FRAME_NUMBERS, *ACTION_NUMBERS])
+@pytest.mark.parametrize("name", [*MEANS, "ranking", *FRAME_NUMBERS, *ACTION_NUMBERS, *SPEAKER_NUMBERS])
 def test_a_metric_has_the_same_bits_on_any_number_of_processes_in_any_batches_and_order(name: str, found: dict) -> None:
     shapes = [f"{name} in batches of {size}, order {seed}" for size in BATCH_SIZES for seed in SEEDS]
     values = {float.fromhex(ranks[0][shape]) for ranks in found.values() for shape in shapes}

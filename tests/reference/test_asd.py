@@ -6,6 +6,7 @@ pytest.register_assert_rewrite("tests.reference.asd")
 
 from tests.reference.asd.clip_workflow import *  # noqa: E402, F403
 from tests.reference.asd.ego4d import *  # noqa: E402, F403
+from tests.reference.asd.evaluation import *  # noqa: E402, F403
 from tests.reference.asd.faces import *  # noqa: E402, F403
 from tests.reference.asd.light import *  # noqa: E402, F403
 from tests.reference.asd.mfcc import *  # noqa: E402, F403

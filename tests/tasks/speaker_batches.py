@@ -75,6 +75,14 @@ def batch_of(lengths: list[int], first: int = 0) -> dict:
     }
 
 
+def rows_of(batch: dict, index: Tensor) -> dict:
+    """Some rows of a batch."""
+    return {
+        key: each[index] if isinstance(each, Tensor) else [each[row] for row in index.tolist()]
+        for key, each in batch.items()
+    }
+
+
 class Rows(torch.utils.data.Dataset):
     """Batches that come one at a time, and are as many samples as they have rows."""
 
