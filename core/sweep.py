@@ -10,6 +10,7 @@ from hydra.errors import CompactHydraException
 from hydra.types import RunMode
 
 from core.errors import is_for_users, keep, readable, wrong
+from core.sweep_table import show_table
 
 DIRECTIONS = {"min": "minimize", "max": "maximize"}  # of monitor.mode, as Optuna calls them
 
@@ -78,6 +79,7 @@ def last_word() -> Iterator[None]:
     except SystemExit as end:
         error = end.__context__
         if isinstance(error, JobError):
+            show_table()  # Hydra tells its callbacks of no end like this
             print(f"{error}: {error.reason}", file=sys.stderr)
         elif isinstance(error, Exception) and not isinstance(error, CompactHydraException) and not is_for_users(error):
             print(f"{type(error).__name__}: {error}", file=sys.stderr)
