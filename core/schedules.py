@@ -214,3 +214,20 @@ def warmup_steps_decay(
         factor=factor,
     )
     return _following(optimizer, values, peak)
+
+
+def epoch_decay(
+    optimizer: Optimizer, total_steps: int, steps_per_epoch: int, factor: Annotated[float, "0 < factor <= 1"] = 0.95
+) -> LambdaLR:
+    """Make a schedule whose learning rates drop by the same factor after every epoch: lr * factor ** epoch.
+
+    TaoRuijie/TalkNet-ASD, Junhua-Liao/Light-ASD and LR-ASD.
+
+    Args:
+        optimizer: Its groups start with the rates that they have.
+        total_steps: Does not matter: training may go on for as long as it likes.
+        steps_per_epoch: Optimisation steps in one epoch.
+        factor: By which they drop.
+    """
+    # A plain function, as in `_following`.
+    return LambdaLR(optimizer, lambda step: factor ** (step // steps_per_epoch))

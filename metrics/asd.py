@@ -1,17 +1,19 @@
 """How well it is told who speaks: every number of active speaker detection by its own name."""
 
-import logging
 import math
 from collections.abc import Mapping
 from hashlib import blake2b
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from metrics.asd_files import write_ava, write_ego4d
 from metrics.exact import ExactMetric
+from metrics.face_scores import FaceScores, Track, speaking_ap
 from metrics.ranking import interpolated_average_precision, precision_per_score
 from metrics.speaker_detection import speaker_map, whole_pixels
 
@@ -27,29 +29,6 @@ EVALUATOR = (
     "ap: AVA-ActiveSpeaker AP of all annotated faces (Ego4D: mAP on annotated faces, map_gt); map50: Ego4D detection "
     "mAP at an overlap of 0.5 with annotated boxes as detections; faces of equal score are one step of a curve"
 )
-
-log = logging.getLogger(__name__)
-
-
-class FaceScores(NamedTuple):
-    """Faces that were measured, a row each, in the order of samples and their frames.
-
-    Attributes:
-        sample: (N,) int64, the sample that a face is in.
-        frame, seconds: (N,) int64 and float64, where in its medium.
-        box: (N, 4) float64, x1, y1, x2, y2 in [0, 1] of the frame.
-        size: (N, 2) float64, height and width of the frame in pixels.
-        label: (N,) bool, speaks.
-        score: (N,) float64.
-    """
-
-    sample: NDArray[np.int64]
-    frame: NDArray[np.int64]
-    seconds: NDArray[np.float64]
-    box: NDArray[np.float64]
-    size: NDArray[np.float64]
-    label: NDArray[np.bool_]
-    score: NDArray[np.float64]
 
 
 class SpeakerScores(ExactMetric):
@@ -138,6 +117,14 @@ class SpeakerScores(ExactMetric):
         values |= {name: interpolated_average_precision(*part) for name, part in parts.items() if part[1].any()}
         return {name: torch.tensor(value, dtype=torch.float64) for name, value in values.items()}
 
+    def write_ava(self, path: Path, tracks: Mapping[int, Track], header: bool = False) -> None:
+        """Write the scores that were measured, see `metrics.asd_files.write_ava`."""
+        write_ava(path, self.faces, tracks, header)
+
+    def write_ego4d(self, folder: Path, tracks: Mapping[int, Track]) -> None:
+        """Write the scores that were measured, see `metrics.asd_files.write_ego4d`."""
+        write_ego4d(folder, self.faces, tracks, self.threshold)
+
     def _require_faces(self, sample: Tensor, columns: dict[str, Tensor]) -> None:
         label, score = columns["label"], columns["score"]
         for name, wrong in {"score": score.isnan(), "label": (label != 0) & (label != 1)}.items():
@@ -163,14 +150,6 @@ def number_of(name: str) -> int:
 def between(values: Tensor, first: float, end: float) -> Tensor:
     """Which values are ``first`` or above and below ``end``."""
     return (values >= first) & (values < end)
-
-
-def speaking_ap(scores: Tensor, labels: Tensor) -> float:
-    """AP of AVA-ActiveSpeaker in [0, 1] of faces (N,), 1 or 0 as label; NaN, with a warning, where nobody speaks."""
-    if not labels.any():
-        log.warning("no face speaks among %d, and so the AP is not a number", len(labels))
-        return math.nan
-    return interpolated_average_precision(scores, labels)
 
 
 def map50(video: Tensor, faces: FaceScores) -> float:

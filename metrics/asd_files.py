@@ -11,13 +11,10 @@ import numpy as np
 import torch
 
 from core.atomic import replace_file, unlink
-from metrics.asd import FaceScores, speaking_ap
 from metrics.ava_files import SHOWN, lines
 from metrics.box_matching import Booleans, Floats, Integers
+from metrics.face_scores import FaceScores, Track, speaking_ap
 from metrics.speaker_detection import whole_pixels
-
-Track = tuple[str, str]
-"""Video and entity."""
 
 SPEAKING = "SPEAKING_AUDIBLE"
 LABELS = (SPEAKING, "NOT_SPEAKING", "SPEAKING_NOT_AUDIBLE")
