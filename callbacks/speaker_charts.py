@@ -1,6 +1,6 @@
 """Draws what a detector of active speakers gives: precision and recall, and the score of faces over time."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -24,8 +24,8 @@ class Track(NamedTuple):
         scores: (N,).
         speaks: (N,) bool, as labelled.
         fps: Frames per second.
-        faces: (n, S, S) uint8, some of its crops.
-        face_seconds: (n,), their times.
+        span: Second in which it comes, and in which it is gone.
+        faces: By number of a slot, of which the span has equally many in all tracks, a crop (S, S) uint8.
     """
 
     name: str
@@ -33,8 +33,8 @@ class Track(NamedTuple):
     scores: np.ndarray
     speaks: np.ndarray
     fps: float
-    faces: np.ndarray
-    face_seconds: np.ndarray
+    span: tuple[float, float]
+    faces: Mapping[int, np.ndarray]
 
 
 def draw_precision_recall(recall: np.ndarray, precision: np.ndarray, ap: float, share: float, note: str = "") -> bytes:
@@ -66,11 +66,12 @@ def draw_precision_recall(recall: np.ndarray, precision: np.ndarray, ap: float, 
     return png(figure)
 
 
-def draw_tracks(tracks: Sequence[Track], threshold: float, note: str = "") -> bytes:
+def draw_tracks(tracks: Sequence[Track], slots: int, threshold: float, note: str = "") -> bytes:
     """Draw the score of some faces over time below pictures of them, labelled speech shaded.
 
     Args:
         tracks: One at least.
+        slots: For pictures of each.
         threshold: Score above which a face is said to speak.
         note: A sentence below the title.
 
@@ -79,7 +80,7 @@ def draw_tracks(tracks: Sequence[Track], threshold: float, note: str = "") -> by
     """
     columns = min(COLUMNS, len(tracks))
     rows = -(-len(tracks) // columns)
-    strip = max(WIDTH / max(len(track.faces), 1) for track in tracks)  # height of a square face
+    strip = WIDTH / slots  # height of a square face
     figure = Figure(figsize=(columns * WIDTH, rows * (HEIGHT + strip) + 1.0), dpi=DPI, layout="constrained")
     figure.get_layout_engine().set(h_pad=0.02, w_pad=0.08, hspace=0, wspace=0.03)
     grid = figure.subplots(2 * rows, columns, squeeze=False, height_ratios=[strip, HEIGHT] * rows)
@@ -93,7 +94,7 @@ def draw_tracks(tracks: Sequence[Track], threshold: float, note: str = "") -> by
         if place >= len(tracks):
             below.set_axis_off()
             continue
-        draw_faces(above, tracks[place])
+        draw_faces(above, tracks[place], slots)
         draw_scores(below, tracks[place], threshold)
         below.set_ylim(lowest - margin, highest + margin)
     figure.supxlabel("second", fontsize=10, color=INK)
@@ -102,29 +103,29 @@ def draw_tracks(tracks: Sequence[Track], threshold: float, note: str = "") -> by
     return png(figure)
 
 
-def draw_faces(axes: Axes, track: Track) -> None:
-    """Draw crops of a face side by side, each in the middle of its part of the time."""
-    first, last = bounds(track)
-    width = (last - first) / max(len(track.faces), 1)
-    for place, face in enumerate(track.faces):
-        left = first + place * width
+def draw_faces(axes: Axes, track: Track, slots: int) -> None:
+    """Draw crops of a face above the time that they are from."""
+    first, last = track.span
+    width = (last - first) / slots
+    for slot, face in track.faces.items():
+        left = first + slot * width
         axes.imshow(face, cmap="gray", vmin=0, vmax=255, extent=(left, left + width, 0, 1), aspect="auto")
-    axes.set(xlim=(first, last), ylim=(0, 1))
+    axes.set(xlim=track.span, ylim=(0, 1))
     axes.set_title(track.name, loc="left", fontsize=9, color=INK, pad=3)
 
 
 def draw_scores(axes: Axes, track: Track, threshold: float) -> None:
     """Draw the score of a face, with gaps where it was not measured."""
     step = 1 / track.fps
-    first, last = bounds(track)
     parts = np.split(np.arange(len(track.seconds)), 1 + np.flatnonzero(np.diff(track.seconds) > LONGEST_STEP * step))
     for part in parts:
         for begin, end in spans(track.speaks[part]):
             seconds = track.seconds[part]
             axes.axvspan(seconds[begin] - step / 2, seconds[end - 1] + step / 2, color=SPEAKING, linewidth=0)
-        axes.plot(track.seconds[part], track.scores[part], color=SCORE, linewidth=1.4)
+        alone = "." if len(part) == 1 else ""  # which is no line
+        axes.plot(track.seconds[part], track.scores[part], color=SCORE, linewidth=1.4, marker=alone, markersize=3)
     axes.axhline(threshold, color=FAINT, linewidth=0.8, linestyle="--")
-    axes.set_xlim(first, last)
+    axes.set_xlim(track.span)
     axes.grid(axis="y", color=GRID, linewidth=0.8)
     axes.locator_params(axis="x", nbins=8)
     axes.locator_params(axis="y", nbins=4)
@@ -132,7 +133,16 @@ def draw_scores(axes: Axes, track: Track, threshold: float) -> None:
     plain(axes)
 
 
-def bounds(track: Track) -> tuple[float, float]:
-    """From when to when a track is drawn: half a frame more at each end."""
-    times = np.concatenate([track.seconds, track.face_seconds])
-    return times.min() - 0.5 / track.fps, times.max() + 0.5 / track.fps
+def slots_of(seconds: np.ndarray, span: tuple[float, float], slots: int) -> dict[int, int]:
+    """The frame closest to the middle of each slot, by number of the slot; slots without a frame are left out.
+
+    Args:
+        seconds: (N,) ascending, of the frames.
+        span: Second in which the first slot begins, and in which the last one ends.
+        slots: How many.
+    """
+    first, last = span
+    width = (last - first) / slots
+    slot = np.minimum(((seconds - first) / width).astype(int), slots - 1)
+    apart = np.abs(seconds - first - (slot + 0.5) * width)
+    return {each: int(np.flatnonzero(slot == each)[apart[slot == each].argmin()]) for each in np.unique(slot).tolist()}

@@ -10,11 +10,12 @@ import numpy as np
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.trainer.states import TrainerFn
 from PIL import Image
+from torch import Tensor
 
 from callbacks.anomaly_report import put, selection
 from callbacks.between_ranks import Notes
 from callbacks.panels import log_picture
-from callbacks.speaker_charts import Track, draw_precision_recall, draw_tracks
+from callbacks.speaker_charts import Track, draw_precision_recall, draw_tracks, slots_of
 from core.atomic import unlink
 
 
@@ -52,7 +53,7 @@ class SpeakerReport(Callback):
                 raise ValueError(f"callbacks.speaker_report.{name}: expected at least {lowest}, found {value}")
         self.folder, self.num_tracks, self.num_faces, self.header = Path(folder), num_tracks, num_faces, header
         self._names: dict[int, tuple[str, str]] = {}
-        self._shown: dict[int, tuple[float, np.ndarray, np.ndarray]] = {}  # rate, faces and their times, by sample
+        self._shown: dict[int, tuple[float, tuple[float, float], dict[int, np.ndarray]]] = {}  # parts of a `Track`
         self._runs = 0
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -99,10 +100,19 @@ class SpeakerReport(Callback):
         speaks, silent = ((target == label).any(1).tolist() for label in (1, 0))
         rows = [row for row in range(len(index)) if speaks[row] or silent[row]]
         for row in sorted(rows, key=lambda row: not (speaks[row] and silent[row]))[:missing]:
-            [there] = batch["valid"][row].cpu().numpy().nonzero()
-            some = there[np.linspace(0, len(there) - 1, min(self.num_faces, len(there))).round().astype(int)]
-            faces, seconds = batch["faces"][row].cpu().numpy()[some], batch["seconds"][row].cpu().numpy()[some]
-            self._shown[index[row]] = float(batch["fps"][row]), faces, seconds
+            self._shown[index[row]] = self._pictures(
+                {key: batch[key][row] for key in ("valid", "faces", "seconds", "fps")}
+            )
+
+    def _pictures(
+        self, faces: Tensor, valid: Tensor, seconds: Tensor, fps: float
+    ) -> tuple[float, tuple[float, float], dict[int, np.ndarray]]:
+        """Rate, span and some faces of a row of a batch."""
+        [there] = valid.cpu().numpy().nonzero()
+        times = seconds.cpu().numpy()[there]
+        span = float(times[0] - 0.5 / fps), float(times[-1] + 0.5 / fps)
+        places = slots_of(times, span, self.num_faces)
+        return fps, span, {slot: faces[there[place]].cpu().numpy() for slot, place in places.items()}
 
     def _report(self, trainer: Trainer, pl_module: LightningModule, stage: str, stem: str) -> None:
         note = [[index, *names] for index, names in self._names.items()]
@@ -137,7 +147,7 @@ class SpeakerReport(Callback):
             "precision_recall": None if math.isnan(ap) else draw_precision_recall(
                 *metric.curve, ap, float(faces.label.mean()), measured
             ),
-            "tracks": draw_tracks(tracks, metric.threshold, measured) if tracks else None,
+            "tracks": draw_tracks(tracks, self.num_faces, metric.threshold, measured) if tracks else None,
         }  # fmt: skip
         for name, picture in pictures.items():
             if picture is None:
@@ -150,8 +160,8 @@ class SpeakerReport(Callback):
     def _tracks(self, faces: object, names: dict[int, tuple[str, str]]) -> list[Track]:
         """What is drawn of the tracks that are shown."""
         found = []
-        for sample, (fps, crops, seconds) in self._shown.items():
+        for sample, pictures in self._shown.items():
             mine = faces.sample == sample
             measured = faces.seconds[mine], faces.score[mine], faces.label[mine]
-            found.append(Track("   ".join(names[sample]), *measured, fps, crops, seconds))
+            found.append(Track("   ".join(names[sample]), *measured, *pictures))
         return found

@@ -14,9 +14,9 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from callbacks.speaker_charts import Track, bounds, draw_tracks
+from callbacks.speaker_charts import Track, draw_tracks, slots_of
 from callbacks.speaker_report import SpeakerReport
-from tests.callbacks.speaker_report_ranks import LENGTHS, Listener, Talks, Tracks, trainer
+from tests.callbacks.speaker_report_ranks import Listener, Talks, Tracks, trainer
 from tests.conftest import REPOSITORY
 
 PICTURES = ("precision_recall.png", "tracks.png")
@@ -86,12 +86,16 @@ def test_tracks_are_spread_over_the_split_and_those_without_a_measured_face_are_
     run.test(Listener(), datamodule=Talks(), verbose=False)
     [report] = [callback for callback in run.callbacks if isinstance(callback, SpeakerReport)]
     assert list(report._shown) == [0, 2, 5]  # the fourth is empty
-    fps, faces, seconds = report._shown[5]
+    fps, span, faces = report._shown[5]
     rows = Tracks().rows
     there = rows["valid"][5].nonzero().flatten().tolist()
-    places = [there[round(share * (len(there) - 1))] for share in (0, 0.25, 0.5, 0.75, 1)]
-    assert fps == 25 and np.array_equal(faces, rows["faces"][5][places]) and len(there) < LENGTHS[5]
-    assert seconds.tolist() == rows["seconds"][5][places].tolist()
+    assert fps == 25 and span == pytest.approx(((there[0] - 0.5) / 25, (there[-1] + 0.5) / 25))
+    middles = [there[0] - 0.5 + (slot + 0.5) / 5 * (there[-1] - there[0] + 1) for slot in range(5)]
+    assert list(faces) == [0, 1, 2, 3, 4]
+    for slot, middle in enumerate(middles):
+        least = min(abs(frame - middle) for frame in there)
+        closest = [frame for frame in there if abs(frame - middle) < least + 1e-6]  # two, where both are as close
+        assert any(np.array_equal(faces[slot], rows["faces"][5][frame]) for frame in closest)
 
 
 def test_pictures_go_to_loggers_that_take_them(tmp_path: Path) -> None:
@@ -122,17 +126,17 @@ def test_options_that_make_no_sense_are_refused(option: str, value: int, tmp_pat
         SpeakerReport(str(tmp_path), **{option: value})
 
 
-def track(frames: int = 50, faces: int = 4) -> Track:
+def track(frames: int = 50) -> Track:
     seconds = torch.arange(frames).double().numpy() / 25
-    crops = np.full((faces, 8, 8), 90, dtype=np.uint8)
-    return Track("a face", seconds, np.sin(seconds), seconds % 1 < 0.5, 25.0, crops, np.linspace(0, 3, faces))
+    span = -0.02, (frames - 0.5) / 25
+    return Track("a face", seconds, np.sin(seconds), seconds % 1 < 0.5, 25.0, span, {0: np.full((8, 8), 90, np.uint8)})
 
 
 def test_a_picture_of_tracks_grows_with_them_and_one_frame_is_enough() -> None:
-    one, two, three = (size_of(draw_tracks([track()] * count, 0.0)) for count in (1, 2, 3))
+    one, two, three = (size_of(draw_tracks([track()] * count, 4, 0.0)) for count in (1, 2, 3))
     assert two[0] > 1.5 * one[0] and three[0] == two[0] and three[1] > 1.5 * two[1]
-    draw_tracks([track(frames=1, faces=1)], 0.0)
+    draw_tracks([track(frames=1)], 4, 0.0)
 
 
-def test_a_track_is_drawn_from_its_first_face_to_its_last() -> None:
-    assert bounds(track()) == pytest.approx((-0.02, 3.02))
+def test_a_slot_has_the_frame_closest_to_its_middle_or_none() -> None:
+    assert slots_of(np.array([0.0, 0.9, 1.1, 3.6, 4.0]), (0.0, 4.0), 4) == {0: 1, 1: 2, 3: 3}
