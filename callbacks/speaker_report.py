@@ -100,9 +100,8 @@ class SpeakerReport(Callback):
         speaks, silent = ((target == label).any(1).tolist() for label in (1, 0))
         rows = [row for row in range(len(index)) if speaks[row] or silent[row]]
         for row in sorted(rows, key=lambda row: not (speaks[row] and silent[row]))[:missing]:
-            self._shown[index[row]] = self._pictures(
-                {key: batch[key][row] for key in ("valid", "faces", "seconds", "fps")}
-            )
+            parts = (batch[key][row] for key in ("faces", "valid", "seconds"))
+            self._shown[index[row]] = self._pictures(*parts, float(batch["fps"][row]))
 
     def _pictures(
         self, faces: Tensor, valid: Tensor, seconds: Tensor, fps: float

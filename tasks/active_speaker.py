@@ -63,8 +63,24 @@ class ActiveSpeaker(ExactEvaluation):
     """
 
     needs = (
-        *("faces", "audio", "target", "voice", "valid", "annotated", "length", "frames", "seconds", "boxes", "width"),
-        *("frame_size", "faces_in_frame", "scene", "name", "entity", "index", "fps"),
+        "faces",
+        "audio",
+        "target",
+        "voice",
+        "valid",
+        "annotated",
+        "length",
+        "frames",
+        "seconds",
+        "boxes",
+        "width",
+        "frame_size",
+        "faces_in_frame",
+        "scene",
+        "name",
+        "entity",
+        "index",
+        "fps",
     )
 
     def __init__(
