@@ -93,6 +93,6 @@ def track_losses(
     """
     losses, weights = frame_losses(output["logits"], target, class_weights)
     for name, weight in (("audio_logits", audio_weight), ("video_logits", video_weight)):
-        if weight and name in output:
+        if name in output:  # with a weight of 0 as well: a head without a gradient would stop DDP
             losses = losses + weight * frame_losses(output[name], target, class_weights)[0]
     return losses, weights

@@ -14,6 +14,8 @@ from core.optim import scale_to_batch
 from tasks.parameter_groups import parameter_groups, scale_learning_rates
 from tests.core.test_action_experiments import RECIPES as ACTIONS
 from tests.core.test_detector_experiments import RECIPES as DETECTORS
+from tests.core.test_speaker_experiments import RECIPES as SPEAKERS
+from tests.core.test_speaker_experiments import SWEEPS
 
 EXPERIMENTS = Path(__file__).resolve().parents[2] / "conf" / "experiment"
 
@@ -87,7 +89,7 @@ def part(cfg: DictConfig, key: str) -> dict:
 
 
 def test_every_recipe_is_listed_here():
-    listed = RECIPES.keys() | FEATURES.keys() | DETECTORS.keys() | ACTIONS.keys()
+    listed = RECIPES.keys() | FEATURES.keys() | DETECTORS.keys() | ACTIONS.keys() | SPEAKERS.keys() | SWEEPS.keys()
     assert {path.stem for path in EXPERIMENTS.glob("*.yaml")} - {"none"} == listed
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from core.schedules import warmup_cosine, warmup_cosine_values
+from core.schedules import epoch_decay, warmup_cosine, warmup_cosine_values
 
 
 def adamw(lr: float = 1e-3, scale: float = 0.5) -> torch.optim.AdamW:
@@ -121,3 +121,10 @@ def test_training_without_an_end_is_refused(total_steps: float):
 def test_zero_learning_rate_is_refused():
     with pytest.raises(ValueError, match=r"optim\.lr=0"):
         warmup_cosine(adamw(lr=0.0), total_steps=10, steps_per_epoch=5)
+
+
+def test_the_rate_drops_by_the_same_factor_after_every_epoch_however_long_the_training():
+    optimizer = adamw()
+    seen = rates(optimizer, epoch_decay(optimizer, total_steps=4, steps_per_epoch=2, factor=0.5), 6)
+    expected = [1e-3, 1e-3, 5e-4, 5e-4, 2.5e-4, 2.5e-4]
+    assert seen == [pytest.approx([rate, rate / 2]) for rate in expected]

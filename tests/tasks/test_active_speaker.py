@@ -94,6 +94,13 @@ def test_interpolated_boxes_count_unless_they_are_left_out() -> None:
     assert loss_of(batch, loss_on_interpolated=False) == loss_of(without) != loss_of(batch)
 
 
+def test_every_head_has_a_gradient_though_its_loss_does_not_count() -> None:
+    task, batch = ActiveSpeaker(model(), audio_weight=0, video_weight=0), batch_of([9, 6])
+    losses, _ = task.frame_losses(batch, task._forward(batch))
+    losses.sum().backward()
+    assert all(each.grad is not None for each in task.model.parameters())
+
+
 def test_frames_without_a_face_train_what_is_heard_and_nothing_else() -> None:
     task, batch = ActiveSpeaker(model(), voice_weight=1.0), batch_of([9, 6])
     batch["target"] = torch.full_like(batch["target"], -1)
