@@ -13,14 +13,8 @@ from tests.conftest import REPOSITORY
 from tests.toy_project import run_python
 
 pytestmark = pytest.mark.slow
-SMALL = (
-    "model.widths=[4,4,8,8]",
-    "model.audio_widths=[8,8,8,8]",
-    "model.dim=8",
-    "model.num_heads=2",
-    "model.face_size=32",
-)
-SMALL += ("model.tcn_blocks=1", "model.head_width=8", "model.rotary.sections=[1,0,1]", "model.rotary.apply_to=[cross]")
+SMALL = ("model.widths=[4,4,8,8]", "model.audio_widths=[8,8,8,16]", "model.dim=16", "model.num_heads=2")
+SMALL += ("model.face_size=32", "model.tcn_blocks=1", "model.head_width=8")
 SHORT = ("datamodule.num_workers=0", "datamodule.budget=150", "datamodule.max_len=60", "trainer.max_epochs=2")
 
 
