@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 
 from datamodules.samples.making import help_out, make
-from datamodules.samples.talking.annotation import write_lists
+from datamodules.samples.talking.lists import write_lists
 from datamodules.samples.talking.recording import FOLDERS, FPS, PARTS, Settings, record
 from datamodules.samples.talking.voice import SAMPLE_RATE
 
@@ -31,7 +31,7 @@ csv/train/<clip>-activespeaker.csv, csv/val/<clip>-activespeaker.csv
                               AVA-ActiveSpeaker, without header: clip, second, x1, y1, x2, y2 in [0, 1], label, entity
 sample_truth.npz              (not in the official data) a row per face and frame, in view or not: clip, person, frame,
                               mouth (x, y of its middle, width, height in pixels), opening and spread of the lips (0 to
-                              1, -1 to 1), doing (0 resting, 1 speaking, 2 mouthing speech that nobody hears, 3 chewing)
+                              1, -1 to 1), visible (share of the face), doing (0 resting, 1 speaking, 2 mouthing speech that nobody hears, 3 chewing)
 sample.json                   the settings; to make the sample anew, delete the whole folder
 
 Who speaks cannot be told from the sound alone (mostly somebody else speaks: another one in view, one out of view, or
@@ -45,7 +45,7 @@ def generate(
     num_training: int = 24,
     num_validation: int = 10,
     seconds: int = 10,
-    size: tuple[int, int] = (360, 640),
+    size: tuple[int, int] = (270, 480),
 ) -> Path:
     """Make the sample unless it is there; any number of processes may call this at the same time.
 

@@ -6,14 +6,15 @@ import numpy as np
 
 from datamodules.samples.talking.features import Expression, paint_eye, paint_mouth
 from datamodules.samples.talking.looks import Look
-from datamodules.samples.talking.skin import HALF, hair_texture, skin_texture
+from datamodules.samples.talking.skin import HALF, STYLES, hair_texture, skin_texture
 from datamodules.samples.talking.speech import Array
 
 MOUTH = (0.0, 0.5)  # place in the face, which spans -1..1 from ear to ear and from crown to chin
 EYES = ((-0.34, -0.1), (0.34, -0.1))
+EARS = ("bald", "short")  # hair that leaves them free
 JAW_DROP = 0.2  # by how much a wide open mouth lengthens the face below it
 SHELL = 1.1  # size of the hair over that of the skull
-REACH = 1.2  # of the window in which a head is drawn
+REACH, ASIDE = 1.2, 0.95  # of the window in which a head is drawn, along and across it
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,7 @@ class Head:
         self.lamp = np.float32(lamp / np.linalg.norm(lamp))
         self.skin = skin_texture(look, self.lamp)
         self.hair = hair_texture(look)
+        self.lower = STYLES[look.style][1] if self.hair is not None else -1.0
 
     def place(self, point: tuple[float, float], pose: Pose, opening: float) -> tuple[float, float]:
         """Pixel position of a ``point`` of the face."""
@@ -61,7 +63,7 @@ class Head:
 
     def paint(self, frame: np.ndarray, pose: Pose, face: Expression) -> None:
         """Draw it into ``frame`` (H, W, 3) uint8."""
-        window = _window(frame.shape, pose)
+        window = _clipped((pose.y, pose.x), (REACH * pose.scale, ASIDE * pose.scale), frame.shape[:2])
         if window is None:
             return
         rows, columns = window
@@ -72,21 +74,33 @@ class Head:
         x, y, _ = _turn(turned, p, v, z)
         texture = _look_up(self.skin, x, y)
         colour = texture[..., :3]
-        depth = (p.shape, pose.scale)
         for point in EYES:
-            patch = self._patch(point, pose, 0.22, rows, columns, face.opening)
+            patch = self._patch(point, pose, (0.17, 0.16), rows, columns, face.opening)
             if patch is not None:
-                paint_eye(colour[patch], x[patch], y[patch], point, self.look, face, depth[1])
-        patch = self._patch(MOUTH, pose, 0.45, rows, columns, face.opening)
+                paint_eye(colour[patch], x[patch], y[patch], point, self.look, face, pose.scale)
+        patch = self._patch(MOUTH, pose, (0.34, 0.33), rows, columns, face.opening)
         if patch is not None:
-            paint_mouth(colour[patch], x[patch], y[patch], MOUTH, self.look, face, depth[1])
+            paint_mouth(colour[patch], x[patch], y[patch], MOUTH, self.look, face, pose.scale)
         shade = self._shade(p, v, z, texture[..., 3])
         colour = colour * shade[..., None]
+        if self.look.style in EARS:
+            cover = self._ears(colour, cover, u, v, pose)
         if self.hair is not None:
             colour, cover = self._comb(colour, cover, p, v, turned, pose.scale)
         target = frame[rows, columns]
         painted = 255 * np.sqrt(np.clip(colour, 0, 1))
         target[...] = (target + (painted - target) * cover[..., None] + 0.5).astype(np.uint8)
+
+    def _ears(self, colour: Array, cover: Array, u: Array, v: Array, pose: Pose) -> Array:
+        """Lay ears beside the skull; returns what the head now covers."""
+        for side in (-1, 1):
+            x, y, _ = pose.rotation() @ np.float32([side, 0.02, 0])
+            away = np.hypot((u - x * self.look.width) / 0.11, (v - y) / 0.2)
+            ear = np.clip((1 - away) * (0.11 * pose.scale) + 0.5, 0, 1) * (1 - cover)
+            tone = self.look.skin * (self.level[1] + 0.45 * self.level[0]) * (0.6 + 0.4 * away)[..., None]
+            colour += (tone - colour) * ear[..., None]
+            cover = np.maximum(cover, ear)
+        return cover
 
     def _comb(self, colour: Array, cover: Array, p: Array, v: Array, turned: Array, scale: float) -> tuple[Array, Array]:
         """Lay the hair over the skull."""
@@ -94,7 +108,8 @@ class Head:
         z, shell = _sphere(p, v, scale * SHELL)
         x, y, back = _turn(turned, p, v, z)
         hair = _look_up(self.hair, x, y)
-        alpha = shell * np.where(back < 0.05, np.maximum(hair[..., 1], (y < 0.15).astype(np.float32)), hair[..., 1])
+        beside = (1 - cover) * (y < self.lower)  # what shows past the skull is hair, on the side turned away as well
+        alpha = shell * np.maximum(hair[..., 1], np.maximum(beside, (back < 0.05) & (y < self.lower)))
         shine = hair[..., 0] * self._shade(p, v, z, np.float32(0))
         tint = self.look.hair * shine[..., None]
         return colour + (tint - colour) * alpha[..., None], np.maximum(cover, alpha)
@@ -119,23 +134,23 @@ class Head:
         return u, v
 
     def _patch(
-        self, point: tuple[float, float], pose: Pose, reach: float, rows: slice, columns: slice, opening: float
+        self, point: tuple[float, float], pose: Pose, reach: tuple[float, float], rows: slice, columns: slice, opening: float
     ) -> tuple[slice, slice] | None:
         """Part of the window around a ``point`` of the face."""
         x, y = self.place(point, pose, opening)
-        reach *= pose.scale
-        top, bottom = (int(np.clip(edge - rows.start, 0, rows.stop - rows.start)) for edge in (y - reach, y + reach))
-        left, right = (
-            int(np.clip(edge - columns.start, 0, columns.stop - columns.start)) for edge in (x - reach, x + reach)
+        aside, above = reach[0] * pose.scale, reach[1] * pose.scale
+        return _clipped(
+            (y - rows.start, x - columns.start), (above, aside), (rows.stop - rows.start, columns.stop - columns.start)
         )
-        return (slice(top, bottom), slice(left, right)) if top < bottom and left < right else None
 
 
-def _window(shape: tuple[int, ...], pose: Pose) -> tuple[slice, slice] | None:
-    reach, aside = REACH * pose.scale, 0.95 * pose.scale
-    top, bottom = (int(np.clip(edge, 0, shape[0])) for edge in (pose.y - reach, pose.y + reach + 1))
-    left, right = (int(np.clip(edge, 0, shape[1])) for edge in (pose.x - aside, pose.x + aside + 1))
-    return (slice(top, bottom), slice(left, right)) if top < bottom and left < right else None
+def _clipped(
+    middle: tuple[float, float], reach: tuple[float, float], shape: tuple[int, ...]
+) -> tuple[slice, slice] | None:
+    """Rows and columns within ``reach`` of ``middle`` in a picture of ``shape``, None when there are none."""
+    low = [int(np.clip(at - far, 0, edge)) for at, far, edge in zip(middle, reach, shape, strict=True)]
+    high = [int(np.clip(at + far + 1, 0, edge)) for at, far, edge in zip(middle, reach, shape, strict=True)]
+    return (slice(low[0], high[0]), slice(low[1], high[1])) if low[0] < high[0] and low[1] < high[1] else None
 
 
 def _sphere(p: Array, v: Array, scale: float) -> tuple[Array, Array]:

@@ -6,8 +6,9 @@ import numpy as np
 
 from datamodules.samples.talking.speech import Array
 
-SKIN = ((255, 224, 196), (241, 194, 160), (224, 172, 132), (198, 134, 92), (141, 85, 54), (92, 58, 40))
+SKIN = ((255, 224, 196), (241, 194, 160), (224, 172, 132), (198, 134, 92), (150, 94, 62), (112, 74, 54))
 HAIR = ((28, 22, 20), (58, 40, 30), (96, 66, 42), (150, 104, 58), (196, 160, 104), (130, 128, 128))
+DARK = 2  # skins behind this one go with dark hair
 IRIS = ((70, 44, 26), (96, 66, 34), (72, 96, 66), (70, 100, 140))
 SHIRT = ((40, 60, 110), (120, 36, 40), (50, 96, 70), (170, 160, 146), (70, 70, 78), (196, 140, 60), (96, 60, 110))
 
@@ -59,11 +60,12 @@ class Look:
         def shade(colours: tuple[tuple[int, int, int], ...]) -> Array:
             return light(colours[rng.integers(len(colours))]) * np.float32(rng.uniform(0.85, 1.1))
 
+        tone = rng.integers(len(SKIN))
         style = str(rng.choice(["bald", "short", "short", "bob", "long"]))
         bearded = style in ("bald", "short") and rng.random() < 0.45
         return cls(
-            skin=shade(SKIN),
-            hair=shade(HAIR),
+            skin=shade(SKIN[tone : tone + 1]),
+            hair=shade(HAIR[:2] if tone > DARK else HAIR),
             iris=shade(IRIS),
             shirt=shade(SHIRT),
             style=style,
@@ -71,7 +73,7 @@ class Look:
             beard=float(rng.uniform(0.3, 0.9)) if bearded else 0.0,
             glasses=bool(rng.random() < 0.25),
             width=float(rng.uniform(0.7, 0.78)),
-            jaw=float(rng.uniform(0.12, 0.24)),
+            jaw=float(rng.uniform(0.03, 0.12)),
             nose=float(rng.uniform(0.85, 1.2)),
             mouth=float(rng.uniform(0.25, 0.3)),
             brows=float(rng.uniform(0.5, 1.0)),

@@ -1,15 +1,16 @@
 """Which clips the Ego4D sample has, and how one of them is filmed, annotated and written."""
 
 import uuid
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 
 from datamodules.samples import making
-from datamodules.samples.encoding import write_json, write_movie, write_wave
+from datamodules.samples.encoding import Frame, write_json, write_movie, write_wave
 from datamodules.samples.talking.annotation import annotate
-from datamodules.samples.talking.film import FPS, Film
+from datamodules.samples.talking.film import FPS, Film, Sighting
 from datamodules.samples.talking.room import ROOMS
 from datamodules.samples.talking.soundtrack import mix
 from datamodules.samples.talking.voice import SAMPLE_RATE
@@ -88,9 +89,9 @@ def record(folder: Path, clip: Clip, settings: Settings) -> None:
     """Film ``clip`` into ``folder/videos`` and ``folder/wave`` and note down below ``folder/parts`` who is where."""
     film = Film.draw(clip, settings)
     sound = mix(film.story, settings.seconds, np.random.default_rng([settings.seed, 21, clip.number]))
-    sightings = []
+    sightings: list[list[Sighting]] = []
 
-    def frames():
+    def frames() -> Iterator[Frame]:
         for frame, seen in film.shoot():
             sightings.append(seen)
             yield frame
@@ -98,4 +99,7 @@ def record(folder: Path, clip: Clip, settings: Settings) -> None:
     write_movie(folder / "videos" / f"{clip.name}.mp4", frames(), FPS, sound, SAMPLE_RATE)
     write_wave(folder / "wave" / f"{clip.name}.wav", sound, SAMPLE_RATE)
     rng = np.random.default_rng([settings.seed, 22, clip.number])
-    write_json(folder / PARTS / f"{clip.name}.json", annotate(clip, film.story, sightings, settings.size, rng))
+    faces = [list(face) for face in zip(*sightings, strict=True)]
+    note = {"annotation": annotate(clip, film.story, faces, rng)}
+    note["faces"] = [[asdict(seen) for seen in face] for face in faces]
+    write_json(folder / PARTS / f"{clip.name}.json", note)
