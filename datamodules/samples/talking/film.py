@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 FPS = 30  # of Ego4D
 SIZES = {2: (0.22, 0.28), 3: (0.19, 0.24), 4: (0.16, 0.2)}  # half heights of heads, in heights of the frame
-SPREAD = 0.36  # how far the outer seats are from the middle, in widths of the frame
+SPREAD = {2: 0.22, 3: 0.33, 4: 0.38}  # how far the outer seats are from the middle, in widths of the frame
 WALKERS = 3  # in every third clip somebody leaves for a while
 FOREHEAD = -0.72  # where the box of a face begins, in half heights of the head
 
@@ -100,7 +100,7 @@ class Film:
         (height, width), room = settings.size, enter(clip.scene, settings.size, settings.seed)
         story = tell(clip.num_faces, settings.seconds, rng)
         times = (np.arange(clip.num_frames) + 0.5) / FPS  # a frame shows the middle of the time it is seen
-        places = np.linspace(-SPREAD, SPREAD, clip.num_faces) + rng.uniform(-0.04, 0.04, clip.num_faces)
+        places = np.linspace(-1, 1, clip.num_faces) * SPREAD[clip.num_faces] + rng.uniform(-0.04, 0.04, clip.num_faces)
         walker = int(rng.integers(clip.num_faces)) if clip.number % WALKERS == 1 else -1
         actors = []
         for person, (part, place) in enumerate(zip(story.faces, places, strict=True)):
@@ -128,9 +128,7 @@ class Film:
             frame[table:] = view[table:]
             yield frame, self._sightings(number, heads, poses, far_first)
 
-    def _sightings(
-        self, number: int, heads: list[Head], poses: list[Pose], far_first: np.ndarray
-    ) -> list[Sighting]:
+    def _sightings(self, number: int, heads: list[Head], poses: list[Pose], far_first: np.ndarray) -> list[Sighting]:
         boxes = {person: face_box(self.actors[person], poses[person], number) for person in far_first.tolist()}
         sightings = []
         for rank, person in enumerate(far_first.tolist()):

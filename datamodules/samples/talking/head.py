@@ -102,7 +102,9 @@ class Head:
             cover = np.maximum(cover, ear)
         return cover
 
-    def _comb(self, colour: Array, cover: Array, p: Array, v: Array, turned: Array, scale: float) -> tuple[Array, Array]:
+    def _comb(
+        self, colour: Array, cover: Array, p: Array, v: Array, turned: Array, scale: float
+    ) -> tuple[Array, Array]:
         """Lay the hair over the skull."""
         p, v = p / SHELL, (v + 0.05) / SHELL
         z, shell = _sphere(p, v, scale * SHELL)
@@ -134,7 +136,13 @@ class Head:
         return u, v
 
     def _patch(
-        self, point: tuple[float, float], pose: Pose, reach: tuple[float, float], rows: slice, columns: slice, opening: float
+        self,
+        point: tuple[float, float],
+        pose: Pose,
+        reach: tuple[float, float],
+        rows: slice,
+        columns: slice,
+        opening: float,
     ) -> tuple[slice, slice] | None:
         """Part of the window around a ``point`` of the face."""
         x, y = self.place(point, pose, opening)

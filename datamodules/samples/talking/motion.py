@@ -53,7 +53,10 @@ def sit(
     look = np.stack([_steps(times, (0.8, 2.5), rng), 0.5 * _steps(times, (0.8, 2.5), rng)], 1)
     return Path(
         x=x + scale * 0.16 * wander(times, 0.35, rng) + walks * away,
-        y=y + scale * 0.06 * wander(times, 0.5, rng) + scale * 0.04 * emphasis - 0.15 * abs(walks * away) * (scale / 300),
+        y=y
+        + scale * 0.06 * wander(times, 0.5, rng)
+        + scale * 0.04 * emphasis
+        - 0.15 * abs(walks * away) * (scale / 300),
         scale=scale * (1 + 0.035 * wander(times, 0.2, rng)),
         roll=0.08 * wander(times, 0.4, rng),
         yaw=rng.uniform(-0.15, 0.15) + 0.28 * wander(times, 0.3, rng) + 0.7 * np.sign(walks) * away * (1 - away) * 4,
@@ -80,7 +83,7 @@ def look_around(
         if time >= until:
             speaking = [k for k, part in enumerate(parts) if any(u.begin <= time < u.end for u in part.spoken)]
             among = speaking if speaking and rng.random() < TO_SPEAKER else range(len(seats))
-            aim, until = seats[rng.choice(among)] * rng.uniform(0.6, 1.1), time + rng.uniform(*GAZE)
+            aim, until = seats[rng.choice(among)] * rng.uniform(0.4, 1.0), time + rng.uniform(*GAZE)
         target[index] = aim
     step = times[1] - times[0]
     delay = np.exp(-np.arange(0, 5 * CALM, step) / CALM) * np.arange(0, 5 * CALM, step)

@@ -61,7 +61,7 @@ def enter(scene: int, size: tuple[int, int], seed: int) -> Room:
     picture[table : table + edge] *= np.linspace(1.35, 1.0, edge)[:, None, None]
     picture += rng.normal(0, 1.5, picture.shape)
     lamp = np.float32([rng.uniform(0.3, 0.8) * (-1 if window_side else 1), -0.45, 0.75])
-    level = (float(rng.uniform(0.75, 0.95)), float(rng.uniform(0.3, 0.42)))
+    level = (float(rng.uniform(0.6, 0.75)), float(rng.uniform(0.3, 0.38)))
     return Room(picture.clip(0, 255).astype(np.uint8), table, margin, lamp, level)
 
 
@@ -99,7 +99,9 @@ def _painting(draw: ImageDraw.ImageDraw, span: Span, height: int, unit: float, r
     for _ in range(5):
         x, y = rng.uniform(inner[0], inner[2] - 20), rng.uniform(inner[1], inner[3] - 15)
         colour = tuple(int(value) for value in rng.integers(30, 230, 3))
-        draw.ellipse((x, y, min(x + rng.uniform(15, 60), inner[2]), min(y + rng.uniform(10, 40), inner[3])), fill=colour)
+        draw.ellipse(
+            (x, y, min(x + rng.uniform(15, 60), inner[2]), min(y + rng.uniform(10, 40), inner[3])), fill=colour
+        )
 
 
 def _lamp(draw: ImageDraw.ImageDraw, span: Span, height: int, unit: float, rng: np.random.Generator) -> None:

@@ -21,7 +21,9 @@ def skin_texture(look: Look, lamp: Array) -> Array:
     flush = 0.35 * (_spot(abs(x) - 0.48, y - 0.25, 0.22, 0.18) + _spot(x, y - 0.22, 0.13, 0.12))
     colour *= 1 + flush[..., None] * np.float32([0.12, -0.22, -0.2])
     stubble = look.beard * _soft((y - 0.28) / 0.1) * (1 - _spot(x, y - 0.5, 0.34, 0.16) * _soft((y - 0.36) / 0.06))
-    stubble = np.maximum(stubble, look.beard * _soft((0.16 - abs(y - 0.35)) / 0.05) * _soft((0.3 - abs(x)) / 0.08) * 0.8)
+    stubble = np.maximum(
+        stubble, look.beard * _soft((0.16 - abs(y - 0.35)) / 0.05) * _soft((0.3 - abs(x)) / 0.08) * 0.8
+    )
     stubble *= 1 - 0.9 * _spot(x, y - 0.13, 0.3, 0.16)
     stubble *= 0.75 + 0.5 * rng.random(x.shape, dtype=np.float32)
     colour += (look.hair * 0.8 - colour) * np.clip(stubble, 0, 0.92)[..., None]
@@ -50,7 +52,9 @@ def hair_texture(look: Look) -> Array | None:
     ragged = 0.1 * (clouds(rng, x.shape, (40, 8)) - 0.5)
     side = 1 if look.seed % 2 else -1
     line = look.hairline - 0.1 + 0.25 * x**2 + 0.12 * side * x + ragged
-    cover = np.maximum(_soft((line - y) / 0.05), _soft((abs(x) - half_width - ragged) / 0.04) * _soft((lower - y) / 0.06))
+    cover = np.maximum(
+        _soft((line - y) / 0.05), _soft((abs(x) - half_width - ragged) / 0.04) * _soft((lower - y) / 0.06)
+    )
     strands = 0.55 * clouds(rng, x.shape, (60, 3)) + 0.45 * clouds(rng, x.shape, (24, 8))
     return np.stack([0.55 + 0.95 * strands, cover], -1).astype(np.float32)
 

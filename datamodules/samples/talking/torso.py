@@ -24,7 +24,9 @@ class Torso:
         neck = (across < 0.36 + 0.1 * np.maximum(y - 1, 0)) & (y > 0.2) & (y < 1.9)
         cloth = (y > shoulders) & (across < 1.75)
         collar = cloth & (y < shoulders + 0.55 - 1.1 * across)
-        behind = (across < 0.86 + 0.05 * np.sin(5 * y)) & (y > -0.3) & (y < 1.75) if look.style == "long" else neck & False
+        behind = (
+            (across < 0.86 + 0.05 * np.sin(5 * y)) & (y > -0.3) & (y < 1.75) if look.style == "long" else neck & False
+        )
         side = (lamp / np.linalg.norm(lamp))[0]
         round_ = np.sqrt(np.maximum(0.05, 1 - (x / 1.9) ** 2))
         shade = level[0] * np.maximum(0.1, 0.75 * round_ + side * x / 1.9) + level[1]
