@@ -30,8 +30,9 @@ json/av_train.json, av_val.json
 csv/train/<clip>-activespeaker.csv, csv/val/<clip>-activespeaker.csv
                               AVA-ActiveSpeaker, without header: clip, second, x1, y1, x2, y2 in [0, 1], label, entity
 sample_truth.npz              (not in the official data) a row per face and frame, in view or not: clip, person, frame,
-                              mouth (x, y of its middle, width, height in pixels), opening and spread of the lips (0 to
-                              1, -1 to 1), visible (share of the face), doing (0 resting, 1 speaking, 2 mouthing speech that nobody hears, 3 chewing)
+                              mouth (x, y of its middle, width, height in pixels), opening (0 to 1) and spread (-1 to
+                              1) of the lips, visible (share of the face that can be seen), doing (0 resting, 1
+                              speaking, 2 mouthing speech that nobody hears, 3 chewing)
 sample.json                   the settings; to make the sample anew, delete the whole folder
 
 Who speaks cannot be told from the sound alone (mostly somebody else speaks: another one in view, one out of view, or

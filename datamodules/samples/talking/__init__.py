@@ -1,1 +1,1 @@
-"""The generator of the sample of talking heads: speech-like sound, faces whose mouths follow it, and a moving camera."""
+"""The generator of the sample of talking heads: speech-like sound, mouths that follow it, and a moving camera."""

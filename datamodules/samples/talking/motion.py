@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from datamodules.samples.talking.story import Part
 from datamodules.samples.talking.speech import Array
+from datamodules.samples.talking.story import Part
 
 GAZE = (1.2, 3.2)  # seconds that the wearer looks at somebody
 TO_SPEAKER = 0.45  # share of looks that go to one who speaks; the others go to anybody

@@ -6,9 +6,9 @@ from datamodules.samples.talking.speech import RATE, Array
 from datamodules.samples.talking.story import Story
 from datamodules.samples.talking.voice import HOP, SAMPLE_RATE, Voice
 
-LEVEL = 0.25  # of the loudest voices, 1 = full scale
-NOISE = (0.0015, 0.006)  # of the room, 1 = full scale
-KNOCKS = 0.4  # of dishes and steps, a second
+LEVEL = 0.8  # of voices, such that speech is at about 5 % of full scale in the mean, vowels at 50 % at their peaks
+NOISE = (0.002, 0.008)  # of the room, 1 = full scale
+KNOCKS = 0.4  # a second, of dishes and steps
 
 
 def mix(story: Story, seconds: int, rng: np.random.Generator) -> Array:

@@ -45,7 +45,7 @@ class Torso:
         self._at_scale = lru_cache(maxsize=8)(self._scaled)
 
     def paint(self, frame: np.ndarray, x: float, y: float, scale: float) -> None:
-        """Draw it into ``frame`` (H, W, 3) uint8, for a head of half height ``scale`` whose middle is at ``x``, ``y``."""
+        """Draw it into ``frame`` (H, W, 3) uint8, below a head of half height ``scale`` around ``x``, ``y``."""
         step = round(STEPS * np.log2(scale))
         picture, mask = self._at_scale(step)
         rounded = 2 ** (step / STEPS)
