@@ -8,8 +8,9 @@ import shutil
 from pathlib import Path
 
 from datamodules.samples.making import help_out, make
+from datamodules.samples.talking.clips import FPS, Settings
 from datamodules.samples.talking.lists import write_lists
-from datamodules.samples.talking.recording import FOLDERS, FPS, PARTS, Settings, record
+from datamodules.samples.talking.recording import FOLDERS, PARTS, record
 from datamodules.samples.talking.voice import SAMPLE_RATE
 
 README = """\

@@ -13,8 +13,8 @@ import pytest
 from datamodules.samples import ego4d, making
 from datamodules.samples.ego4d import generate
 from datamodules.samples.talking.annotation import annotate
-from datamodules.samples.talking.film import FPS, Sighting
-from datamodules.samples.talking.recording import Settings
+from datamodules.samples.talking.clips import FPS, Settings
+from datamodules.samples.talking.film import Sighting
 from datamodules.samples.talking.soundtrack import mix
 from datamodules.samples.talking.story import Doing, tell
 from datamodules.samples.talking.tracks import Track, follow

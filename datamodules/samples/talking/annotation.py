@@ -1,16 +1,13 @@
 """The annotation of a clip in the schema of Ego4D's audio-visual diarization (repository EGO4D/docs)."""
 
 import math
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from datamodules.samples.talking.film import FPS, Sighting
+from datamodules.samples.talking.clips import FPS, Clip
+from datamodules.samples.talking.film import Sighting
 from datamodules.samples.talking.story import Part, Story, Utterance
 from datamodules.samples.talking.tracks import Track, follow
-
-if TYPE_CHECKING:
-    from datamodules.samples.talking.recording import Clip
 
 FIRST_SECOND = 150  # of the video at which its first clip begins
 ANCHOR = 5  # frames of a track that shows the annotators who is meant
@@ -18,7 +15,7 @@ ANCHORED = 2  # every second clip has such tracks
 WEARER = ("0", "camera_wearer")  # both kinds of names occur
 
 
-def annotate(clip: "Clip", story: Story, faces: list[list[Sighting]], rng: np.random.Generator) -> dict:
+def annotate(clip: Clip, story: Story, faces: list[list[Sighting]], rng: np.random.Generator) -> dict:
     """Annotate ``clip``.
 
     Args:

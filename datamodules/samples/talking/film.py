@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from datamodules.samples.talking.clips import FPS, Clip, Settings
 from datamodules.samples.talking.features import Expression, mouth_size
-from datamodules.samples.talking.head import MOUTH, Head, Pose
+from datamodules.samples.talking.head import JAW_DROP, MOUTH, Head, Pose
 from datamodules.samples.talking.looks import Look
 from datamodules.samples.talking.motion import Path, look_around, sit
 from datamodules.samples.talking.room import Room, enter
@@ -15,10 +15,6 @@ from datamodules.samples.talking.speech import Array
 from datamodules.samples.talking.story import Part, Story, tell
 from datamodules.samples.talking.torso import Torso
 
-if TYPE_CHECKING:
-    from datamodules.samples.talking.recording import Clip, Settings
-
-FPS = 30  # of Ego4D
 SIZES = {2: (0.22, 0.28), 3: (0.19, 0.24), 4: (0.16, 0.2)}  # half heights of heads, in heights of the frame
 SPREAD = {2: 0.22, 3: 0.33, 4: 0.38}  # how far the outer seats are from the middle, in widths of the frame
 WALKERS = 3  # in every third clip somebody leaves for a while
@@ -94,7 +90,7 @@ class Film:
         self.story, self.room, self.actors, self.corners, self.size = story, room, actors, corners, size
 
     @classmethod
-    def draw(cls, clip: "Clip", settings: "Settings") -> "Film":
+    def draw(cls, clip: Clip, settings: Settings) -> "Film":
         """Draw story, people and movements of ``clip``; everything follows from the seed and its number."""
         rng = np.random.default_rng([settings.seed, 24, clip.number])
         (height, width), room = settings.size, enter(clip.scene, settings.size, settings.seed)
@@ -147,7 +143,7 @@ class Film:
 
 def face_box(actor: Actor, pose: Pose, number: int) -> tuple[float, float, float, float]:
     """x, y, width, height in pixels of a face from forehead to chin."""
-    bottom = 1 + 0.2 * 0.5 * float(actor.opening[number])
+    bottom = 1 + 0.5 * JAW_DROP * float(actor.opening[number])
     half_width, half_height = actor.look.width * pose.scale, 0.5 * (bottom - FOREHEAD) * pose.scale
     along = 0.5 * (bottom + FOREHEAD) * pose.scale
     x, y = pose.x - np.sin(pose.roll) * along, pose.y + np.cos(pose.roll) * along

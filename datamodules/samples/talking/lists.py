@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 
 from datamodules.samples.encoding import write_json
-from datamodules.samples.talking.film import FPS, Sighting
-from datamodules.samples.talking.recording import PARTS, Clip, Settings
+from datamodules.samples.talking.clips import FPS, Clip, Settings
+from datamodules.samples.talking.film import Sighting
+from datamodules.samples.talking.recording import PARTS
 from datamodules.samples.talking.story import Doing
 
 LABELS = {
