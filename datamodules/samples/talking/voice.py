@@ -63,6 +63,7 @@ class Voice:
         for centre, bandwidth in zip(self.tract * np.hstack([formants, higher]).T, BANDWIDTH, strict=True):
             ratio = (frequency[None] / centre[:, None]) ** 2
             response *= 1 / np.sqrt((1 - ratio) ** 2 + ratio * (bandwidth / centre[:, None]) ** 2)
+        response *= frequency / 500  # lips radiate high frequencies better
         return response * 10 ** (-self.tilt / 20 * np.log2(np.maximum(frequency, 500) / 500))
 
 
