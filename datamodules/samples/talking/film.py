@@ -64,8 +64,8 @@ class Actor:
     def pose(self, frame: int, corner: np.ndarray) -> Pose:
         """Pose of the head, seen by a camera whose upper left ``corner`` is at this row and column of the room."""
         path = self.path
-        x, y = path.x[frame] - corner[1], path.y[frame] - corner[0]
-        return Pose(x, y, path.scale[frame], path.roll[frame], path.yaw[frame], path.pitch[frame])
+        columns = (path.x - corner[1], path.y - corner[0], path.scale, path.roll, path.yaw, path.pitch)
+        return Pose(*(float(column[frame]) for column in columns))  # plain numbers leave float32 arrays what they are
 
     def face(self, frame: int) -> Expression:
         """Expression of the face."""

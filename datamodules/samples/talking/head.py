@@ -12,6 +12,7 @@ from datamodules.samples.talking.speech import Array
 MOUTH = (0.0, 0.5)  # place in the face, which spans -1..1 from ear to ear and from crown to chin
 EYES = ((-0.34, -0.1), (0.34, -0.1))
 EARS = ("bald", "short")  # hair that leaves them free
+EAR = (0.11, 0.2)  # half width and half height
 JAW_DROP = 0.2  # by how much a wide open mouth lengthens the face below it
 SHELL = 1.1  # size of the hair over that of the skull
 REACH, ASIDE = 1.2, 0.95  # of the window in which a head is drawn, along and across it
@@ -84,23 +85,26 @@ class Head:
         shade = self._shade(p, v, z, texture[..., 3])
         colour = colour * shade[..., None]
         if self.look.style in EARS:
-            cover = self._ears(colour, cover, u, v, pose)
+            self._ears(colour, cover, u, v, pose)
         if self.hair is not None:
             colour, cover = self._comb(colour, cover, p, v, turned, pose.scale)
         target = frame[rows, columns]
         painted = 255 * np.sqrt(np.clip(colour, 0, 1))
         target[...] = (target + (painted - target) * cover[..., None] + 0.5).astype(np.uint8)
 
-    def _ears(self, colour: Array, cover: Array, u: Array, v: Array, pose: Pose) -> Array:
-        """Lay ears beside the skull; returns what the head now covers."""
+    def _ears(self, colour: Array, cover: Array, u: Array, v: Array, pose: Pose) -> None:
+        """Lay ears beside the skull, into ``colour`` and ``cover`` of all pixels."""
         for side in (-1, 1):
             x, y, _ = pose.rotation() @ np.float32([side, 0.02, 0])
-            away = np.hypot((u - x * self.look.width) / 0.11, (v - y) / 0.2)
-            ear = np.clip((1 - away) * (0.11 * pose.scale) + 0.5, 0, 1) * (1 - cover)
+            near = np.flatnonzero((abs(u - x * self.look.width) < EAR[0] + 2 / pose.scale).any(0))
+            if not len(near):
+                continue
+            part = (slice(None), slice(near[0], near[-1] + 1))
+            away = np.hypot((u[part] - x * self.look.width) / EAR[0], (v[part] - y) / EAR[1])
+            ear = np.clip((1 - away) * (EAR[0] * pose.scale) + 0.5, 0, 1) * (1 - cover[part])
             tone = self.look.skin * (self.level[1] + 0.45 * self.level[0]) * (0.6 + 0.4 * away)[..., None]
-            colour += (tone - colour) * ear[..., None]
-            cover = np.maximum(cover, ear)
-        return cover
+            colour[part] += (tone - colour[part]) * ear[..., None]
+            cover[part] = np.maximum(cover[part], ear)
 
     def _comb(
         self, colour: Array, cover: Array, p: Array, v: Array, turned: Array, scale: float
@@ -114,7 +118,7 @@ class Head:
         alpha = shell * np.maximum(hair[..., 1], np.maximum(beside, (back < 0.05) & (y < self.lower)))
         shine = hair[..., 0] * self._shade(p, v, z, np.float32(0))
         tint = self.look.hair * shine[..., None]
-        return colour + (tint - colour) * alpha[..., None], np.maximum(cover, alpha)
+        return colour + (tint - colour) * alpha[..., None], cover + alpha - cover * alpha
 
     def _shade(self, p: Array, v: Array, z: Array, relief: Array) -> Array:
         lamp = self.lamp
