@@ -6,7 +6,7 @@ import numpy as np
 
 from datamodules.samples.talking.speech import Array
 
-SKIN = ((246, 210, 182), (238, 190, 156), (224, 172, 132), (198, 134, 92), (150, 94, 62), (112, 74, 54))
+SKIN = ((246, 210, 182), (238, 190, 156), (224, 172, 132), (208, 146, 104), (178, 120, 84), (140, 96, 72))
 HAIR = ((28, 22, 20), (58, 40, 30), (96, 66, 42), (150, 104, 58), (196, 160, 104), (130, 128, 128))
 DARK = 2  # skins behind this one go with dark hair
 IRIS = ((70, 44, 26), (96, 66, 34), (72, 96, 66), (70, 100, 140))
@@ -75,7 +75,7 @@ class Look:
             width=float(rng.uniform(0.7, 0.78)),
             jaw=float(rng.uniform(0.03, 0.12)),
             nose=float(rng.uniform(0.85, 1.2)),
-            mouth=float(rng.uniform(0.25, 0.3)),
+            mouth=float(rng.uniform(0.28, 0.33)),
             brows=float(rng.uniform(0.5, 1.0)),
             stripes=bool(rng.random() < 0.4),
             seed=int(rng.integers(2**31)),

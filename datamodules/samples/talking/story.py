@@ -7,7 +7,7 @@ import numpy as np
 
 from datamodules.samples.talking.speech import RATE, Array, Movements, Syllable, articulate, babble
 
-TURN = (1.2, 3.0)  # seconds of an utterance
+TURN = (1.0, 2.4)  # seconds of an utterance
 OVERLAP = 0.1  # share of turns in which two in view speak at once
 REST = (0.5, 2.0)  # seconds
 BITE = (1.2, 1.9)  # jaw movements a second
@@ -108,11 +108,14 @@ def tell(num_faces: int, seconds: float, rng: np.random.Generator) -> Story:
     """Draw a conversation: turns, and silent mouths in between that move as if they spoke."""
     *faces, bystander, wearer = (Part(float(rng.uniform(0.88, 1.12))) for _ in range(num_faces + 2))
     in_view = min(0.66, 0.05 + 0.2 * num_faces)
-    now = -rng.uniform(0, 1)
+    now, queue = -rng.uniform(0, 1), []  # who will speak next: all take turns, lest the face alone tell who speaks much
     while now < seconds:
         length, kind = rng.uniform(*TURN), rng.random()
         if kind < in_view + OVERLAP:
-            speakers = rng.permutation(num_faces)[: 1 if kind < in_view else 2]
+            wanted = 1 if kind < in_view else 2
+            if len(queue) < wanted:
+                queue += [person for person in rng.permutation(num_faces).tolist() if person not in queue]
+            speakers, queue = queue[:wanted], queue[wanted:]
             for place, speaker in enumerate(speakers):
                 late = place * rng.uniform(0.2, 0.6)
                 faces[speaker].spoken.append(_utterance(now + late, length, faces[speaker], rng))
