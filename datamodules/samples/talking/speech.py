@@ -1,6 +1,6 @@
 """Babble: syllables, the mouth that forms them and what is heard of them, both from the same movements."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -95,7 +95,9 @@ def babble(seconds: float, pace: float, rng: np.random.Generator) -> list[Syllab
             word.append(Syllable(then, consonant_s, vowel_s, *sounds, float(rng.uniform(0.6, 1)), left == 0))
             then = word[-1].end
         if then > seconds:
-            return syllables or word[:1]
+            fitting = [syllable for syllable in word if syllable.end <= seconds]
+            syllables += fitting if fitting or syllables else word[:1]
+            return [*syllables[:-1], replace(syllables[-1], last=True)]
         syllables += word
         now = then + rng.choice([0.05, rng.uniform(0.1, 0.32)]) / pace
 
