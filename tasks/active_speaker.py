@@ -1,7 +1,8 @@
 """Active speaker detection: whether a face speaks, in every frame of its track, by what is seen and what is heard."""
 
+import logging
 from collections.abc import Callable, Sequence
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from lightning.pytorch.trainer.states import TrainerFn
@@ -17,7 +18,10 @@ from tasks.optimization import optimizer_and_schedule
 from tasks.step_mean import StepMean
 from tasks.track_durations import scores_by_durations
 
+INPUTS = ("crop", "audio_level", "hop")  # options of the datamodule that a model must be fed with as it was trained
 THRESHOLDS = {"margin": 0.0, "probability": 0.5, "class1": 0.0}  # above which a face is said to speak
+
+log = logging.getLogger(__name__)
 
 
 class ActiveSpeaker(ExactEvaluation):
@@ -130,6 +134,17 @@ class ActiveSpeaker(ExactEvaluation):
         self.register_buffer("rope_scale", torch.tensor(1.0))
         self.register_load_state_dict_post_hook(lambda task, _: task._turn(float(task.rope_scale)))
         self._step = StepMean()  # over frames
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Warn when faces and sound are made otherwise than those that the weights were trained on."""
+        super().on_load_checkpoint(checkpoint)
+        trained = checkpoint.get("config", {}).get("datamodule", {})
+        data = getattr(self._trainer, "datamodule", None)
+        for name in INPUTS:
+            now = getattr(data, "hparams", {}).get(name)
+            if now is not None and trained.get(name, now) != now:
+                problem = "these weights were trained with %s, and what they say may be worthless; set datamodule.%s=%s"
+                log.warning(f"datamodule.%s=%s: {problem}", name, now, trained[name], name, trained[name])
 
     def on_train_epoch_start(self) -> None:
         """Let the positions count for more than in the epoch before."""

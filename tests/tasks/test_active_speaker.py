@@ -4,6 +4,7 @@ import math
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -259,3 +260,12 @@ def test_without_a_known_target_there_is_nothing_to_learn_and_no_number() -> Non
 def test_options_that_make_no_sense_are_refused(options: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         ActiveSpeaker(model(), **options)
+
+
+def test_weights_that_were_trained_on_other_faces_or_sounds_are_named(caplog: pytest.LogCaptureFixture) -> None:
+    task = ActiveSpeaker(model())
+    task.trainer = trainer()
+    task.trainer.datamodule = SimpleNamespace(hparams={"crop": "ava", "hop": "exact"})
+    task.on_load_checkpoint({"config": {"datamodule": {"crop": "talkset", "hop": "exact", "audio_level": "int16"}}})
+    [said] = [each.getMessage() for each in caplog.records if each.name == "tasks.active_speaker"]
+    assert said.startswith("datamodule.crop=ava: these weights were trained with talkset")
