@@ -5,6 +5,7 @@ from typing import Annotated
 from torch import Tensor, nn
 
 from models.actor_head import ActorHead
+from models.saliency_spec import SaliencySpec
 
 
 class ActionDetector(nn.Module):
@@ -12,7 +13,7 @@ class ActionDetector(nn.Module):
 
     Args:
         backbone: Makes features of clips (B, 3, T, H, W) and their sizes (B, 2), and has ``widths`` and ``stride``, as
-            `models.slowfast.SlowFast` does.
+            `models.slowfast.SlowFast` does, and ``streams`` if it is to be explained.
         head: Makes logits of features and boxes. With its ``as_published`` the backbone sees what clips were filled up
             with as well, otherwise it does not: the actors of a clip then get the same logits in any batch.
         num_frames: T, frames of a clip; the datamodule takes it from here.
@@ -34,6 +35,21 @@ class ActionDetector(nn.Module):
         if num_frames < 1:
             raise ValueError(f"num_frames: expected a number >= 1, found {num_frames}")
         self.backbone, self.head, self.num_frames = backbone, head, num_frames
+
+    def saliency_spec(self) -> SaliencySpec:
+        """Say how the logits of actors can be explained, by what both pathways see at their last stage.
+
+        `forward` takes more than clips. Who explains gives a function of clips, for the actors of a clip that is alone:
+        ``lambda video: model(video, rois, clip, size)["logits"].flatten().unsqueeze(0)``; class c of actor r is then
+        output r * C + c. With a plain head evidence is exact and lies within boxes, where the maxima were found.
+        Interaction lets actors look elsewhere: gradients show where.
+        """
+        return SaliencySpec(
+            layers={path: f"backbone.{layer}" for path, layer in self.backbone.streams.items()},
+            head="homogeneous" if self.head.homogeneous else None,
+            classifier="head.classifier",
+            method="tube" if self.head.homogeneous else "layer_cam",
+        )
 
     def forward(
         self,

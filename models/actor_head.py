@@ -25,12 +25,15 @@ class ActorHead(nn.Module, ABC):
 
     Attributes:
         masked: Whether `forward` makes anything of noise and masks.
+        homogeneous: Whether logits are a linear map, ``classifier``, of what scales with the features; evidence is then
+            exact, see `models.saliency_spec.SaliencySpec`.
 
     Raises:
         ValueError: For numbers below 1.
     """
 
     masked = False
+    homogeneous = False
 
     def __init__(
         self,

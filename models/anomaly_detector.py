@@ -44,6 +44,14 @@ class AnomalyDetector(nn.Module, ABC):
             (B, K) errors and (B, K) bool, which of them count.
         """
 
+    def standing(self, output: dict[str, Tensor], mask: Tensor) -> Tensor:
+        """Choose the rows that stand for their video, (B, T) bool: all, unless a detector has a rule of its own.
+
+        How a video's evidence is spread over time follows from it: `models.saliency.exact.chosen_rows`. Arguments are
+        those of `errors`.
+        """
+        return mask
+
     @abstractmethod
     def loss(self, output: dict[str, Tensor], label: Tensor, mask: Tensor) -> dict[str, Tensor]:
         """Terms of the loss of a batch by name, weighted, so that their sum is minimised; arguments as of `errors`."""

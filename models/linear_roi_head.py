@@ -33,6 +33,8 @@ class LinearRoIHead(ActorHead):
         ValueError: For numbers out of range.
     """
 
+    homogeneous = True
+
     def __init__(
         self,
         widths: Annotated[Sequence[int], "widths >= 1"] = (2048, 256),

@@ -67,8 +67,11 @@ class MIL(AnomalyDetector):
 
     def errors(self, output: dict[str, Tensor], label: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """Cross-entropy (B, T) of all rows, and the ceil(T / a) rows of each video that count."""
-        count = -(-mask.sum(1) // self.top_one_in)
-        return row_errors(output["logits"], label), top_rows(output["logits"], mask, count)
+        return row_errors(output["logits"], label), self.standing(output, mask)
+
+    def standing(self, output: dict[str, Tensor], mask: Tensor) -> Tensor:
+        """The ceil(T / a) rows of each video with the highest scores; see `AnomalyDetector.standing`."""
+        return top_rows(output["logits"], mask, -(-mask.sum(1) // self.top_one_in))
 
     def loss(self, output: dict[str, Tensor], label: Tensor, mask: Tensor) -> dict[str, Tensor]:
         """Terms ``bce`` and ``variance``; see `AnomalyDetector.loss`."""

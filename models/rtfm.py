@@ -136,7 +136,7 @@ class RTFM(AnomalyDetector):
 
     def errors(self, output: dict[str, Tensor], label: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """Cross-entropy (B, 1) of the mean score of the selected rows; every video counts."""
-        return self._errors(output, label, self.select(output["magnitude"], mask))
+        return self._errors(output, label, self.standing(output, mask))
 
     def loss(self, output: dict[str, Tensor], label: Tensor, mask: Tensor) -> dict[str, Tensor]:
         """Terms ``bce``, ``magnitude``, ``sparsity`` and ``smoothness``; see `AnomalyDetector.loss`.
@@ -144,7 +144,7 @@ class RTFM(AnomalyDetector):
         Raises:
             ValueError: When the batch has not as many videos with as without an anomaly.
         """
-        selected = self.select(output["magnitude"], mask)
+        selected = self.standing(output, mask)
         errors, _ = self._errors(output, label, selected)
         chosen = selected[:, None, :, None]
         features = (output["features"].float() * chosen).sum(2) / chosen.sum(2)  # (B, V, C)
@@ -156,6 +156,10 @@ class RTFM(AnomalyDetector):
             "sparsity": self.sparsity_weight * sparsity(scores, rows),
             "smoothness": self.smoothness_weight * roughness(scores, rows, self.smooth_across_videos),
         }
+
+    def standing(self, output: dict[str, Tensor], mask: Tensor) -> Tensor:
+        """The T // 10 longest rows of each video, at least one; see `AnomalyDetector.standing`."""
+        return self.select(output["magnitude"], mask)
 
     def select(self, magnitude: Tensor, mask: Tensor) -> Tensor:
         """Choose the rows that stand for their video: magnitude (B, T), mask (B, T) bool; (B, T) bool."""

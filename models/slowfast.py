@@ -1,6 +1,7 @@
 """SlowFast: a slow pathway that sees few frames with many channels, a fast one that sees all frames with few."""
 
 from collections.abc import Sequence
+from types import MappingProxyType
 from typing import Annotated, Literal
 
 import torch
@@ -52,12 +53,14 @@ class SlowFast(nn.Module):
     Attributes:
         widths: Channels of the slow and of the fast features.
         stride: Pixels per cell of the features.
+        streams: Layer that each of the features comes from, by the name of its pathway.
 
     Raises:
         ValueError: For values outside these ranges.
     """
 
     stride = 16
+    streams = MappingProxyType({path: f"{path}_res{STAGES}" for path in ("slow", "fast")})
 
     def __init__(
         self,

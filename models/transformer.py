@@ -56,6 +56,14 @@ def attend_by_head(q: Tensor, k: Tensor, v: Tensor, scale: float) -> Tensor:
     return mixed
 
 
+class DotProduct(nn.Module):
+    """`attend` as a module without parameters: a place where attention can be seen from outside, by a forward hook."""
+
+    def forward(self, q: Tensor, k: Tensor, v: Tensor, dropout: float = 0.0, scale: float | None = None) -> Tensor:
+        """See `attend`."""
+        return attend(q, k, v, dropout, scale)
+
+
 class Attention(nn.Module):
     """Multi-head self-attention with biases for query and value but none for key, as in BEiT and VideoMAE.
 
@@ -94,6 +102,7 @@ class Attention(nn.Module):
         self.q_bias = nn.Parameter(torch.zeros(dim)) if qkv_bias else None
         self.v_bias = nn.Parameter(torch.zeros(dim)) if qkv_bias else None
         self.scale = nn.Parameter(torch.full((num_heads, 1, 1), math.log(10.0))) if cosine else None
+        self.dot_product = DotProduct()
         self.proj = nn.Linear(dim, dim)
         self.proj_drop = nn.Dropout(dropout)
 
@@ -110,7 +119,7 @@ class Attention(nn.Module):
             k = F.normalize(k, dim=-1)
             temperature = 1.0
         dropout = self.attention_dropout if self.training else 0.0
-        mixed = attend(q, k.to(q.dtype), v, dropout, temperature)
+        mixed = self.dot_product(q, k.to(q.dtype), v, dropout, temperature)
         return self.proj_drop(self.proj(rearrange(mixed, "b heads n d -> b n (heads d)")))
 
 

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from models.positions import grid_table
+from models.saliency_spec import SaliencySpec
 from models.transformer import NORM_EPS, BlockStack
 from models.tubelets import TubeletEmbedding
 
@@ -173,6 +174,30 @@ class VisionTransformer(nn.Module):
         if self.pooling == "mean":
             return self.fc_norm(tokens.mean(1))
         return tokens[:, 0] if self.pooling == "first" else tokens
+
+    def saliency_spec(self) -> SaliencySpec:
+        """Say how this model can be explained.
+
+        Exact is the evidence of tokens for logits, or for features where there are no classes, with ``mean`` and
+        ``mean_change``. The ``first`` token is alone in the feature: which others it looked at, attention or gradients
+        at the last block's first norm can tell. Tokens that are not pooled have no logit: a function of them has to be
+        the target.
+        """
+        last = len(self.blocks) - 1
+        head, features, norm = {
+            "mean": ("tokens", {"tokens": "blocks"}, "fc_norm"),
+            "mean_change": ("homogeneous", {"tokens": "norm"}, None),
+        }.get(self.pooling, (None, None, None))
+        return SaliencySpec(
+            layers={"tokens": f"blocks.{last}.norm1"},
+            grid=self.grid,
+            head=head,
+            features=features,
+            classifier="head" if isinstance(self.head, nn.Linear) else None,
+            norm=norm,
+            attention=tuple(f"blocks.{block}.attn.dot_product" for block in range(last + 1)),
+            summary="first" if self.pooling == "first" else "mean",
+        )
 
     def forward(self, video: Tensor) -> Tensor:
         """Classify clips (B, 3, T, H, W): logits (B, K), or the features where there are no classes."""

@@ -25,7 +25,7 @@ def pooled_linear(features: Mapping[str, Tensor], weight: Tensor) -> dict[str, T
         weight: (B, C), of the joined channels.
 
     Returns:
-        Of each stream (B, T', H', W'), wide.
+        Of each stream (B, T', H', W'); wide.
 
     Raises:
         ValueError: When there are not as many weights as channels.
@@ -45,8 +45,8 @@ def pooled_linear(features: Mapping[str, Tensor], weight: Tensor) -> dict[str, T
 def pooled_tokens(tokens: Tensor, weight: Tensor, norm: nn.LayerNorm) -> tuple[Tensor, Tensor]:
     """Evidence under a linear map of the layer norm of the mean token.
 
-    With the standard deviation of the mean token held at its value for the clip, each token adds
-    sum over d of w_d gamma_d (z_d - mean of z) / s, and beta the rest: exact, for the norm subtracts and divides alike.
+    With the standard deviation s of the mean token held at its value for the clip, each of N tokens adds 1 / N of
+    sum over d of w_d gamma_d (z_d - mean of z) / s, and beta the rest. This is exact: but for s the norm is linear.
 
     Args:
         tokens: (B, N, D), all that the mean is taken of.
@@ -54,7 +54,7 @@ def pooled_tokens(tokens: Tensor, weight: Tensor, norm: nn.LayerNorm) -> tuple[T
         norm: The layer norm.
 
     Returns:
-        (B, N) and the constant (B,),, wide.
+        (B, N), whose mean with the constant (B,) is the result; wide.
     """
     tokens, weight = wide(tokens), wide(weight)
     deviation = (tokens.mean(1).var(1, correction=0) + norm.eps).sqrt()
@@ -76,7 +76,7 @@ def homogeneous(features: Mapping[str, Tensor], scores: Tensor) -> dict[str, Ten
         scores: (B,).
 
     Returns:
-        What each feature adds to the scores, but for what does not depend on the features: (B, ...) of each stream,
+        What each feature adds to the scores, but for what does not depend on the features: (B, ...) of each stream;
         wide.
     """
     slopes = torch.autograd.grad(scores.sum(), list(features.values()), retain_graph=True)
@@ -91,10 +91,11 @@ def chosen_rows(logits: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor]:
 
     Args:
         logits: (B, T) of the rows.
-        chosen: (B, T) bool, rows that stand for their video; at least one.
+        chosen: (B, T) bool, rows that stand for their video (`models.anomaly_detector.AnomalyDetector.standing`); at
+            least one.
 
     Returns:
-        (B, T), whose mean is the second: (B,), the mean logit of the chosen rows;, wide.
+        (B, T), whose mean is the second: (B,), the mean logit of the chosen rows; wide.
     """
     kept = wide(logits) * chosen
     count = chosen.sum(1)

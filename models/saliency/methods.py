@@ -108,7 +108,7 @@ def _tube(question: Question, features: Mapping[str, Tensor], goal: Aim, output:
         [(stream, tokens)] = features.items()
         evidence, shift = pooled_tokens(tokens, weight, find_layer(question.model, spec.norm))
         constant = constant + shift
-        maps = {stream: evidence.shape[1] * evidence.unflatten(1, spec.grid)}
+        maps = {stream: evidence.unflatten(1, spec.grid)}
     else:
         maps = pooled_linear(_volumes(question, features), weight)
     return question.answer("tube", maps, goal, output, constant, exact=True)
