@@ -1,7 +1,8 @@
 """Is a map right? Numbers for maps that say where in a clip a model sees what it says.
 
 Maps are (B, T', H', W') on any grid, higher where more speaks for the target; a region is bool, True inside. All
-functions are pure and take what the model says as a function, so that they know no model.
+functions are pure and take what the model says as a function, so that they know no model. What becomes of a map when
+weights are lost: `metrics.randomisation`.
 """
 
 from collections.abc import Callable
@@ -64,16 +65,16 @@ def insertion_deletion(
         raise ValueError(f"steps and batch_size: expected numbers >= 1, found {steps} and {batch_size}")
     cells = maps[0].numel()
     changed = [min(cells, step * -(-cells // steps)) for step in range(steps + 1)]
-    ranks = maps.flatten(1).argsort(1, descending=True, stable=True).argsort(1).view_as(maps).to(clips)
+    ranks = maps.flatten(1).argsort(1, descending=True, stable=True).argsort(1).view_as(maps).float()
     ranks = F.interpolate(ranks.unsqueeze(1), clips.shape[-3:], mode="nearest-exact")
 
-    def scores(count: int) -> Callable[[Tensor], Tensor]:
+    def deleted(count: int) -> Callable[[Tensor], Tensor]:
         return lambda chosen: torch.where(ranks[chosen] < count, baseline[chosen], clips[chosen])
 
     def inserted(count: int) -> Callable[[Tensor], Tensor]:
         return lambda chosen: torch.where(ranks[chosen] < count, clips[chosen], baseline[chosen])
 
-    jobs = [scores(count) for count in changed] + [inserted(count) for count in changed[1:-1]]
+    jobs = [deleted(count) for count in changed] + [inserted(count) for count in changed[1:-1]]
     found = _scored(score, jobs, len(clips), clips.device, batch_size)
     deletion, middle = found[:, : steps + 1], found[:, steps + 1 :]
     insertion = torch.cat([deletion[:, -1:], middle, deletion[:, :1]], 1)
