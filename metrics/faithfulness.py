@@ -65,7 +65,7 @@ def insertion_deletion(
         raise ValueError(f"steps and batch_size: expected numbers >= 1, found {steps} and {batch_size}")
     cells = maps[0].numel()
     changed = [min(cells, step * -(-cells // steps)) for step in range(steps + 1)]
-    ranks = maps.flatten(1).argsort(1, descending=True, stable=True).argsort(1).view_as(maps).float()
+    ranks = maps.flatten(1).argsort(dim=1, descending=True, stable=True).argsort(1).view_as(maps).float()
     ranks = F.interpolate(ranks.unsqueeze(1), clips.shape[-3:], mode="nearest-exact")
 
     def deleted(count: int) -> Callable[[Tensor], Tensor]:

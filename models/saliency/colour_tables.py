@@ -1,4 +1,4 @@
-"""Tables of 256 colours along which equal steps look equal, by Smith, van der Walt and Firing (2015; matplotlib, CC0)."""
+"""Tables of 256 colours along which equal steps look equal: Smith, van der Walt and Firing (2015; matplotlib, CC0)."""
 
 # (256, 3) bytes, red, green, blue, base64; from dark (nothing) to bright.
 MAGMA = (
