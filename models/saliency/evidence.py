@@ -74,7 +74,8 @@ class Evidence:
         grids = {tuple(found.shape[1:]) for found in self.maps.values()}
         if len(grids) > 1:
             raise ValueError(f"streams have grids {', '.join(map(str, sorted(grids)))}: upsample them first")
-        return torch.stack(list(self.maps.values())).sum(0)
+        first, *others = self.maps.values()
+        return sum(others, first)
 
     def normalised(self) -> "Evidence":
         """Maps from 0 to 1, by one minimum and maximum over all streams and all frames of a clip.
@@ -84,10 +85,17 @@ class Evidence:
         least, most = self.limits()
         return replace(self._with(lambda found: stretch(found, least, most)), exact=False)
 
+    def tubes(self, size: tuple[int, int, int] | None = None, mode: Zoom = "spline") -> "Evidence":
+        """Saliency tubes: the same as `upsample`, then `normalised`, in half the time."""
+        zoomed = self.upsample(size, mode)
+        least, most = zoomed.limits()
+        return zoomed._with(lambda found: stretch_(found, least, most))
+
     def limits(self) -> tuple[Tensor, Tensor]:
         """The least and the most evidence of each clip, over all streams: (B,) each."""
-        flat = torch.cat([found.flatten(1) for found in self.maps.values()], 1)
-        return flat.amin(1), flat.amax(1)
+        least = [found.amin((1, 2, 3)) for found in self.maps.values()]
+        most = [found.amax((1, 2, 3)) for found in self.maps.values()]
+        return torch.stack(least).amin(0), torch.stack(most).amax(0)
 
     def of_clip(self, clip: int) -> "Evidence":
         """That of one clip of the batch, as a batch of one."""
@@ -101,9 +109,14 @@ class Evidence:
 
 def stretch(maps: Tensor, least: Tensor, most: Tensor) -> Tensor:
     """Map maps (B, ...) linearly so that ``least`` (B,) becomes 0 and ``most`` (B,) 1; 0 where both are the same."""
+    return stretch_(maps.clone(), least, most)
+
+
+def stretch_(maps: Tensor, least: Tensor, most: Tensor) -> Tensor:
+    """The same in place: on a CPU, most of the time of large maps goes into new memory."""
     shape = (-1, *(1,) * (maps.ndim - 1))
-    least, width = least.view(shape), (most - least).view(shape)
-    return torch.where(width > 0, (maps - least) / width.where(width > 0, torch.ones_like(width)), 0.0)
+    width = (most - least).where(most > least, torch.ones_like(most))
+    return maps.sub_(least.view(shape)).div_(width.view(shape))
 
 
 def wide(values: Tensor) -> Tensor:

@@ -22,7 +22,7 @@ def pooled_linear(features: Mapping[str, Tensor], weight: Tensor) -> dict[str, T
 
     Args:
         features: Of each stream (B, C_s, T', H', W'); their channels are joined in this order.
-        weight: (B, C), of the joined channels.
+        weight: (B, C), of the joined channels; or (K, C) of K outputs for features of one clip.
 
     Returns:
         Of each stream (B, T', H', W'); wide.
@@ -37,7 +37,7 @@ def pooled_linear(features: Mapping[str, Tensor], weight: Tensor) -> dict[str, T
         )
     parts = wide(weight).split(widths, 1)
     return {
-        stream: (part.unsqueeze(1) @ wide(found).flatten(2)).view(len(found), *found.shape[2:])
+        stream: torch.einsum("bc, bcp -> bp", part, wide(found).flatten(2)).unflatten(1, found.shape[2:])
         for (stream, found), part in zip(features.items(), parts, strict=True)
     }
 
