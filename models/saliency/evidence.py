@@ -8,6 +8,7 @@ from torch import Tensor
 
 from models.saliency.spline import Zoom, zoom
 
+ROUNDED = 16  # units in the last place that a zoom may be off by
 JOINED = "all"  # the stream that streams become together
 
 
@@ -108,14 +109,18 @@ class Evidence:
 
 
 def stretch(maps: Tensor, least: Tensor, most: Tensor) -> Tensor:
-    """Map maps (B, ...) linearly so that ``least`` (B,) becomes 0 and ``most`` (B,) 1; 0 where both are the same."""
+    """Map maps (B, ...) linearly so that ``least`` (B,) becomes 0 and ``most`` (B,) 1; 0 where both are the same.
+
+    A difference that rounding alone explains is none: a zoom makes one of what was the same everywhere.
+    """
     return stretch_(maps.clone(), least, most)
 
 
 def stretch_(maps: Tensor, least: Tensor, most: Tensor) -> Tensor:
     """The same in place: on a CPU, most of the time of large maps goes into new memory."""
     shape = (-1, *(1,) * (maps.ndim - 1))
-    width = (most - least).where(most > least, torch.ones_like(most))
+    rounding = ROUNDED * torch.finfo(maps.dtype).eps * torch.maximum(least.abs(), most.abs())
+    width = (most - least).where(most - least > rounding, torch.inf)
     return maps.sub_(least.view(shape)).div_(width.view(shape))
 
 

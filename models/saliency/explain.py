@@ -43,7 +43,7 @@ def explain(
         method: See `evidence_of`.
         layer: See `evidence_of`.
         zoom: See `models.saliency.spline.zoom`.
-        positive: Only what speaks for the target.
+        positive: Only what speaks for the target, of each stream and before the zoom, as published.
         **more: See `evidence_of`.
 
     Returns:
@@ -51,8 +51,8 @@ def explain(
     """
     single = clip.ndim == 4
     evidence = evidence_of(model, clip.unsqueeze(0) if single else clip, target, method, layer, **more)
-    whole = evidence.upsample(mode=zoom).joined()
-    maps = (whole.positive() if positive else whole).normalised().total()
+    evidence = evidence.positive() if positive else evidence
+    maps = evidence.upsample(mode=zoom).joined().normalised().total()
     return maps[0] if single else maps
 
 
