@@ -95,7 +95,6 @@ class Capture:
         self.layers = dict(layers)
         self._modules = {stream: find_layer(model, name) for stream, name in self.layers.items()}
         self._outputs: dict[str, list[Any]] = {stream: [] for stream in self.layers}
-        self._closed = False
         self._stack = ExitStack()
 
     def __enter__(self) -> "Capture":
@@ -112,10 +111,11 @@ class Capture:
     def take(self) -> dict[str, Tensor]:
         """What the layers returned, connected with all that came of it.
 
+        To be called before any backward pass, which may run layers again (activation checkpointing).
+
         Raises:
             ValueError: When a layer did not run, ran more than once, or did not return a tensor.
         """
-        self._closed = True  # what runs again in a backward pass (activation checkpointing) has been seen
         for stream, outputs in self._outputs.items():
             name = self.layers[stream]
             if len(outputs) != 1:
@@ -131,8 +131,7 @@ class Capture:
     def _keep(self, stream: str, output: Any) -> Any:
         if isinstance(output, Tensor) and torch.is_grad_enabled() and not output.requires_grad:
             output = output.detach().requires_grad_()
-        if not self._closed:
-            self._outputs[stream].append(output)
+        self._outputs[stream].append(output)
         # What follows gets a copy: it may work in place, as activations of convolutional networks do.
         return output.clone() if isinstance(output, Tensor) else output
 

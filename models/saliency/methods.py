@@ -10,7 +10,7 @@ from models.saliency import gradients
 from models.saliency.attention import attention_of, gradient_rollout, legrad, require_all, rollout
 from models.saliency.baselines import Baseline, baseline_of
 from models.saliency.cams import CAMS, Weights, cam
-from models.saliency.evidence import Evidence, wide
+from models.saliency.evidence import ROUNDED, Evidence, wide
 from models.saliency.exact import homogeneous, pooled_linear, pooled_tokens
 from models.saliency.layers import Capture, as_volume, find_layer
 from models.saliency.targets import Aim, Target, aim
@@ -85,9 +85,10 @@ def tube(question: Question) -> list[Evidence]:
         output = question.run(question.clips)
         features = capture.take()
         found = [_tube(question, features, goal, output) for goal in question.aims(output)]
+    tolerance = max(WRONG_HEAD, ROUNDED * torch.finfo(output.dtype).eps)  # for weights in bfloat16
     for evidence in found:
         error = evidence.completeness_error()
-        if (error > WRONG_HEAD * (1 + evidence.logit.abs())).any():
+        if (error > tolerance * (1 + evidence.logit.abs())).any():
             raise ValueError(
                 f"evidence misses the logit by {error.max():.2g}: between {', '.join(question.layers.values())} and "
                 f"the outputs, {type(question.model).__name__} does not compute what its saliency_spec says "

@@ -40,10 +40,11 @@ def test_weights_per_frame_are_those_of_each_frame_as_a_clip_of_its_own(method: 
 
 
 @pytest.mark.parametrize("method", [method for method in CAMS if method != "grad_cam_pp"])
-def test_tiny_gradients_give_the_same_map_on_another_scale(method: str) -> None:
+def test_tiny_gradients_or_activations_give_the_same_map_on_another_scale(method: str) -> None:
     activations, gradients = (each.double() for each in drawn())
     large, tiny = cam(method, activations, gradients), cam(method, activations, 1e-12 * gradients)
     assert torch.allclose(1e12 * tiny, large, rtol=1e-9)
+    assert torch.allclose(1e12 * cam(method, 1e-12 * activations, gradients), large, rtol=1e-9)
 
 
 def test_grad_cam_pp_is_its_published_formula_even_where_gradients_are_tiny() -> None:
