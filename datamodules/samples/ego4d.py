@@ -44,9 +44,9 @@ the wearer of the camera), nor from the pictures alone (mouths move in the same 
 def generate(
     folder: Path | str,
     seed: int = 0,
-    num_training: int = 24,
+    num_training: int = 32,
     num_validation: int = 10,
-    seconds: int = 10,
+    seconds: int = 8,
     size: tuple[int, int] = (270, 480),
 ) -> Path:
     """Make the sample unless it is there; any number of processes may call this at the same time.

@@ -99,7 +99,7 @@ def babble(seconds: float, pace: float, rng: np.random.Generator) -> list[Syllab
             syllables += fitting if fitting or syllables else word[:1]
             return [*syllables[:-1], replace(syllables[-1], last=True)]
         syllables += word
-        now = then + rng.choice([0.05, rng.uniform(0.1, 0.32)]) / pace
+        now = then + rng.choice([0.06, rng.uniform(0.18, 0.5)]) / pace
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,9 @@ import numpy as np
 
 from datamodules.samples.talking.speech import RATE, Array, Movements, Syllable, articulate, babble
 
-TURN = (1.0, 2.4)  # seconds of an utterance
-OVERLAP = 0.1  # share of turns in which two in view speak at once
+TURN = (1.0, 2.6)  # seconds of an utterance
+SILENCE = (0.0, 0.7)  # seconds between two turns
+OVERLAP = 0.08  # share of turns in which two in view speak at once
 REST = (0.5, 2.0)  # seconds
 BITE = (1.2, 1.9)  # jaw movements a second
 
@@ -107,7 +108,7 @@ class Story:
 def tell(num_faces: int, seconds: float, rng: np.random.Generator) -> Story:
     """Draw a conversation: turns, and silent mouths in between that move as if they spoke."""
     *faces, bystander, wearer = (Part(float(rng.uniform(0.88, 1.12))) for _ in range(num_faces + 2))
-    in_view = min(0.66, 0.1 + 0.2 * num_faces)
+    in_view = min(0.62, 0.1 + 0.18 * num_faces)
     now, queue = -rng.uniform(0, 1), []  # who will speak next: all take turns, lest the face alone tell who speaks much
     while now < seconds:
         length, kind = rng.uniform(*TURN), rng.random()
@@ -120,10 +121,10 @@ def tell(num_faces: int, seconds: float, rng: np.random.Generator) -> Story:
                 late = place * rng.uniform(0.2, 0.6)
                 faces[speaker].spoken.append(_utterance(now + late, length, faces[speaker], rng))
         else:
-            part = (wearer, bystander, None)[rng.choice(3, p=(0.6, 0.3, 0.1))]
+            part = (wearer, bystander, None)[rng.choice(3, p=(0.5, 0.25, 0.25))]
             if part is not None:
                 part.spoken.append(_utterance(now, length, part, rng))
-        now += length + rng.uniform(0, 0.25)
+        now += length + rng.uniform(*SILENCE)
     for part in faces:
         _keep_busy(part, seconds, rng)
     return Story(faces, bystander, wearer)
@@ -141,7 +142,7 @@ def _keep_busy(part: Part, seconds: float, rng: np.random.Generator) -> None:
     for begin, end in zip(edges[::2], edges[1::2], strict=True):
         now = begin + rng.uniform(0.05, 0.5)
         while now < end:
-            kind, length = Doing(int(rng.choice([0, 2, 3], p=(0.25, 0.62, 0.13)))), rng.uniform(*TURN)
+            kind, length = Doing(int(rng.choice([0, 2, 3], p=(0.28, 0.58, 0.14)))), rng.uniform(*TURN)
             if kind is Doing.RESTING or now + length > end - 0.05:
                 now += rng.uniform(*REST)
                 continue
