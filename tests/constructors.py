@@ -14,7 +14,11 @@ def constructors(target: str) -> list[Callable]:
         return [found]
     chain = [vars(one)["__init__"] for one in found.__mro__[:-1] if "__init__" in vars(one)]
     open_ones = list(takewhile(takes_more, chain))
-    return chain[: len(open_ones) + 1]
+    return chain[: len(open_ones) + 1] or [takes_nothing]
+
+
+def takes_nothing() -> None:
+    """In place of the constructor of a class that has none."""
 
 
 def real_parameters(target: str) -> dict[str, inspect.Parameter]:
