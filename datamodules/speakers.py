@@ -121,7 +121,7 @@ class Speakers(ClipLoading, SpeakerSet):
         max_len: Annotated[int | None, "max_len >= 1"] = 300,
         min_len: Annotated[int, "min_len >= 1"] = 10,
         batching: Literal["budget", "windows"] = "budget",
-        budget: Annotated[int, "budget >= 1"] = 1800,
+        budget: Annotated[int, "budget >= 1"] = 450,
         jitter: Annotated[float, "0 <= jitter < 1"] = 0.1,
         window_s: Annotated[float, "window_s > 0"] = 3.0,
         batch_size: Annotated[int, "batch_size >= 1"] = 4,
