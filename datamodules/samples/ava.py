@@ -37,17 +37,17 @@ annotations/
                               never an action
 sample.json                   the settings; to make the sample anew, delete the whole folder
 
-A box holds what can be seen of a person and of the ball in the hands. People "watch" somebody who jumps or waves
-before them. The one who takes a ball is not labelled for it.
+A box holds what can be seen of a person and of the ball in the hands. People "watch" somebody who jumps before
+them. The one who takes a ball is not labelled for it.
 """
 
 
 def generate(
     folder: Path | str,
     seed: int = 0,
-    num_training: int = 32,
-    num_validation: int = 14,
-    seconds: int = 14,
+    num_training: int = 44,
+    num_validation: int = 20,
+    seconds: int = 11,
     size: tuple[int, int] = (144, 216),
 ) -> Path:
     """Make the sample unless it is there; any number of processes may call this at the same time.

@@ -15,11 +15,11 @@ from datamodules.samples.campus.stages import STAGES, visit
 from datamodules.samples.campus.story import Role
 from datamodules.samples.encoding import write_json, write_video
 
-VERSION = 1  # of the pictures; raise it when the generator draws something else
+VERSION = 2  # of the pictures; raise it when the generator draws something else
 FPS = 15  # a multiple of one frame a second, so that a frame lies exactly on every key second
 FIRST_SECOND = 900  # of the annotation at the first frame of a video, as for the cut clips of AVA
 MARGIN = 2  # seconds at both ends without key frames, so that the clip around a key frame lies in the video
-PROGRAMME = ("show", "handover", "exercise")  # three, so that each is given on each of four stages
+PROGRAMME = ("show", "handover", "show", "exercise", "handover")  # five, so that each is given on each of four stages
 VISIBLE = 0.35  # share of a person that must be seen for a box; the official annotators left out less as well
 PARTS = "parts"  # folder of what the processes note down for the lists of all videos
 

@@ -1,8 +1,8 @@
 """Short plays for a stage: who does what when, so that every action has a time, a place and a reason.
 
-Whether somebody who stands *watches* shows in nothing but the rest of the picture: somebody in front jumps or waves.
+Whether somebody who stands *watches* shows in nothing but the rest of the picture: somebody in front jumps.
 Watchers and others who stand look alike, are turned to the left as often as to the right, and stand in the same spots;
-the others have their back to what happens, or nobody who jumps or waves is there.
+the others have their back to what happens, or nobody who jumps is there.
 """
 
 from collections.abc import Callable
@@ -81,11 +81,11 @@ def _passers(duration: float, rng: np.random.Generator) -> list[Performer]:
 
 
 def _performance(rng: np.random.Generator, begin: float, end: float) -> list[Act]:
-    """Jumping and waving in turns."""
-    acts, jumps = [], bool(rng.random() < 0.5)
+    """Jumping, now and then with a waving hand."""
+    acts, waves = [], bool(rng.random() < 0.5)
     while begin < end - 0.5:
-        acts.append(Act(begin, *(("jump", "free") if jumps else ("stand", "wave")), _open(rng)))
-        begin, jumps = begin + float(rng.integers(2, 4)), not jumps
+        acts.append(Act(begin, "jump", "wave" if waves else "free", _open(rng)))
+        begin, waves = begin + float(rng.integers(2, 4)), not waves
     return acts
 
 
