@@ -7,6 +7,7 @@ from torch import Tensor
 # ImageNet, with which VideoMAE, VideoMAE V2 and FocusMAE were trained. ``zero_one``: what the feature extraction of
 # OpenGVLab/VideoMAEv2 feeds. ``minus_one_one``: what I3D and its family expect. ``slowfast``: SlowFast networks of
 # facebookresearch/SlowFast and PyTorchVideo. ``k700``: those of Siyu-C/ACAR-Net that were trained on Kinetics-700.
+# ``mfnet``: those of cypw/PyTorch-MFNet, (v - mean) * 0.0167 of pixels in [0, 255].
 STATISTICS = {
     "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
     "zero_one": ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
@@ -16,6 +17,7 @@ STATISTICS = {
         (110.63666788 / 255, 103.16065604 / 255, 96.29023126 / 255),
         (38.7568578 / 255, 37.88248729 / 255, 40.02898126 / 255),
     ),
+    "mfnet": ((124 / 255, 117 / 255, 104 / 255), (1 / 0.0167 / 255,) * 3),
 }
 
 

@@ -27,6 +27,7 @@ EXPECTED = """Expected one of
   FocusMAE, AdaMAE: .pth from pretraining or fine-tuning
   Hugging Face VideoMAE (transformers) or VideoMAEv2: model.safetensors or pytorch_model.bin
   SlowFast of ACAR-Net and FBI-Learning (.pth.tar), PySlowFast (.pyth, or .pkl of Caffe2), PyTorchVideo, mmaction2
+  MFNet: .pth of cypw/PyTorch-MFNet
   TalkNet, Light-ASD, LR-ASD: .model of AVA, TalkSet and Ego4D
   vidzoo: a checkpoint of a run"""
 

@@ -9,19 +9,20 @@ from torch import Tensor, nn
 from models.asd_loading import SpeakerWeights, network_of
 from models.checkpoint_formats import CheckpointError, Weights
 from models.load_report import LoadReport
+from models.mfnet_loading import MultiFiberWeights, has_mfnet
 from models.slowfast_loading import SlowFastWeights, has_slowfast
 from models.vit_loading import Grid, VideoTransformerWeights
 from models.weights_family import Family
 
 
 def load_pretrained(model: nn.Module, path: str | Path, *, source_grid: Grid | None = None) -> LoadReport:
-    """Load published weights into a video transformer, a SlowFast, a detector with one, or one of active speakers.
+    """Load published weights into a video transformer, a SlowFast or what has one, an MFNet, a detector of speakers.
 
     Read are the formats of ``models/checkpoint_formats.py``; what the weights are for and what ``model`` is follows
     from the names of their tensors. Loading is strict: a tensor that is missing, left over or of another shape is an
     error, and then ``model`` is as it was. The exceptions are those of ``models/vit_loading.py``,
-    ``models/slowfast_loading.py`` and ``models/asd_loading.py``, each named with its reason in the report. Values are
-    converted to the floating-point type of the model.
+    ``models/slowfast_loading.py``, ``models/mfnet_loading.py`` and ``models/asd_loading.py``, each named with its
+    reason in the report. Values are converted to the floating-point type of the model.
 
     Args:
         model: Built model; not on the meta device. It may be compiled.
@@ -57,6 +58,8 @@ def load_pretrained(model: nn.Module, path: str | Path, *, source_grid: Grid | N
 def _family(model: nn.Module, own: dict[str, Tensor], source_grid: Grid | None) -> Family:
     if has_slowfast(own):
         return SlowFastWeights(model, own)
+    if has_mfnet(own):
+        return MultiFiberWeights(model, own)
     if network_of(own):
         return SpeakerWeights(model, own)
     return VideoTransformerWeights(model, own, source_grid)

@@ -1,5 +1,6 @@
 """SlowFast: a slow pathway that sees few frames with many channels, a fast one that sees all frames with few."""
 
+import math
 from collections.abc import Sequence
 from types import MappingProxyType
 from typing import Annotated, Literal
@@ -10,23 +11,26 @@ from torch.nn import functional as F
 
 from models.bottlenecks import EXPANSION, Bottleneck, Stage
 from models.padded_clips import blank_, cells_outside
+from models.pixel_statistics import require_statistics
 
 BLOCKS = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3), 200: (3, 24, 36, 3)}
 STAGES = 4
 STEM_STRIDE = 2  # of the convolution, and again of the pooling
-STRIDES = (1, 2, 2, 1)  # of the stages, in space; the last one is dilated instead
+STRIDES = (1, 2, 2)  # of the stages but the last, in space
 FUSED = 2  # channels of a lateral connection, per channel of the fast pathway
 
 
 class SlowFast(nn.Module):
-    """SlowFast network for boxes: the last stage is dilated instead of strided, a cell stays 16 pixels wide.
+    """SlowFast network for boxes or, with another last stage, for whole clips.
 
-    Feichtenhofer et al., "SlowFast networks for video recognition" (2019), section 3, and 5 for detection. Parameters
-    have the names of Siyu-C/ACAR-Net and CKK-coder/FBI-Learning; ``models/slowfast_checkpoints.py`` knows the others.
-    Initial weights are those of facebookresearch/SlowFast: He et al. (2015), and 0 for the last norm of a block.
+    Feichtenhofer et al., "SlowFast networks for video recognition" (2019), section 3, and 5 for detection: there the
+    last stage is dilated instead of strided, and a cell stays 16 pixels wide. Classifiers have ``last_stride`` 2 and
+    ``last_dilation`` 1. Parameters have the names of Siyu-C/ACAR-Net and CKK-coder/FBI-Learning;
+    ``models/slowfast_checkpoints.py`` knows the others. Initial weights are those of facebookresearch/SlowFast: He et
+    al. (2015), and 0 for the last norm of a block.
 
-    What weights cannot tell belongs to them nevertheless: ``slow_sampling``, ``last_dilation``, ``mean`` and ``std``
-    must be those of their training. One node of the config holds them all.
+    What weights cannot tell belongs to them nevertheless: ``slow_sampling``, ``last_stride``, ``last_dilation``,
+    ``mean`` and ``std`` must be those of their training. One node of the config holds them all.
 
     Args:
         depth: Layers of the residual network: 50, 101, 152 or 200.
@@ -41,7 +45,7 @@ class SlowFast(nn.Module):
             each stage.
         temporal_blocks: Blocks at the beginning of each stage that span more than a frame; None for all. R101_50_50 of
             facebookresearch/SlowFast has (3, 4, 6, 3).
-        last_dilation: Of the last stage, in space.
+        last_stride, last_dilation: Of the last stage, in space.
         layers: Blocks of each stage, instead of those of ``depth``.
         frozen_norm: Leave means and variances of batch norms as they are, in training as well; their weights and
             biases are trained nevertheless.
@@ -52,6 +56,7 @@ class SlowFast(nn.Module):
 
     Attributes:
         widths: Channels of the slow and of the fast features.
+        strides: Of the stages, in space.
         stride: Pixels per cell of the features.
         streams: Layer that each of the features comes from, by the name of its pathway.
 
@@ -59,7 +64,6 @@ class SlowFast(nn.Module):
         ValueError: For values outside these ranges.
     """
 
-    stride = 16
     streams = MappingProxyType({path: f"{path}_res{STAGES}" for path in ("slow", "fast")})
 
     def __init__(
@@ -86,6 +90,7 @@ class SlowFast(nn.Module):
             3,
         ),
         temporal_blocks: Annotated[tuple[int, int, int, int] | None, "temporal_blocks >= 0"] = None,
+        last_stride: Literal[1, 2] = 1,
         last_dilation: Annotated[int, "last_dilation >= 1"] = 2,
         layers: Annotated[tuple[int, int, int, int] | None, "layers >= 1"] = None,
         frozen_norm: bool = True,
@@ -104,26 +109,28 @@ class SlowFast(nn.Module):
         _check_numbers(1, 1, base_width=base_width, alpha=alpha, beta_inv=beta_inv, last_dilation=last_dilation)
         _check_numbers(1, STAGES + 1, odd=True, slow_kernels=slow_kernels, fast_kernels=fast_kernels)
         _check_numbers(1, 1, odd=True, fusion_kernel=fusion_kernel)
-        if len(mean) != 3 or not all(0 <= value <= 1 for value in mean):
-            raise ValueError(f"mean: expected 3 numbers in [0, 1], found {list(mean)}")
-        if len(std) != 3 or min(std) <= 0:
-            raise ValueError(f"std: expected 3 numbers above 0, found {list(std)}")
+        require_statistics(mean, std)
         if base_width % beta_inv:
             raise ValueError(f"base_width: expected a multiple of beta_inv={beta_inv}, found {base_width}")
         if fusion not in ("conv", "conv_norm"):
             raise ValueError(f"fusion: expected 'conv' or 'conv_norm', found {fusion!r}")
         if slow_sampling not in ("strided", "linspace"):
             raise ValueError(f"slow_sampling: expected 'strided' or 'linspace', found {slow_sampling!r}")
+        if last_stride not in (1, 2):
+            raise ValueError(f"last_stride: expected 1 or 2, found {last_stride!r}")
         if activation_checkpointing and not frozen_norm:
             raise ValueError("activation_checkpointing: needs frozen_norm, other batch norms would count clips twice")
-        self.alpha, self.slow_sampling, self.last_dilation = alpha, slow_sampling, last_dilation
+        self.alpha, self.slow_sampling = alpha, slow_sampling
+        self.last_stride, self.last_dilation = last_stride, last_dilation
+        self.strides = (*STRIDES, last_stride)
+        self.stride = STEM_STRIDE**2 * math.prod(self.strides)
         self.mean, self.std = tuple(mean), tuple(std)
         self.frozen_norm, self.channels_last = frozen_norm, channels_last
 
         slow, fast = base_width, base_width // beta_inv
         self.slow_conv1, self.slow_bn1 = _stem(slow, slow_kernels[0]), nn.BatchNorm3d(slow)
         self.fast_conv1, self.fast_bn1 = _stem(fast, fast_kernels[0]), nn.BatchNorm3d(fast)
-        for stage, (blocks, temporal, stride) in enumerate(zip(layers, temporal_blocks, STRIDES, strict=True)):
+        for stage, (blocks, temporal, stride) in enumerate(zip(layers, temporal_blocks, self.strides, strict=True)):
             dilation = last_dilation if stage == STAGES - 1 else 1
             lateral = _lateral(fast, fusion_kernel, alpha, fusion == "conv_norm")
             self.add_module(f"Tconv{stage + 1}", lateral)
@@ -177,8 +184,8 @@ class SlowFast(nn.Module):
                 of ``video`` is seen, as in the published training.
 
         Returns:
-            Slow features (B, widths[0], T / alpha, h, w) and fast features (B, widths[1], T, h, w) with h = H / 16,
-            w = W / 16; all rounded up.
+            Slow features (B, widths[0], T / alpha, h, w) and fast features (B, widths[1], T, h, w) with h = H / stride,
+            w = W / stride; all rounded up.
         """
         stride, padded = STEM_STRIDE, tuple(video.shape[-2:])
         if size is not None:
@@ -192,7 +199,7 @@ class SlowFast(nn.Module):
         after = cells_outside(size, stride, padded)
         for stage in range(STAGES):
             lateral, *parts = (self.get_submodule(f"{name}{stage + 1}") for name in ("Tconv", "slow_res", "fast_res"))
-            stride *= STRIDES[stage]
+            stride *= self.strides[stage]
             before, after = after, cells_outside(size, stride, padded)
             joined = torch.cat([slow, lateral(fast)], 1)
             slow, fast = (part(x, before, after) for part, x in zip(parts, (joined, fast), strict=True))

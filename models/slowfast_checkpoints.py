@@ -95,8 +95,12 @@ def caffe2(at: Place) -> str | None:
 
 
 SPELLINGS = {"PySlowFast": pyslowfast, "Caffe2": caffe2, "PyTorchVideo": pytorchvideo, "mmaction2": mmaction2}
-# Beginnings of the names of a last, linear layer; the one of mmaction2's detectors has a row for the background first.
+# Beginnings of the names of a last, linear layer. The one of mmaction2's detectors has a row for the background first,
+# the one of its classifiers has the columns for the fast features first, as mmaction/models/heads/slowfast_head.py
+# joins them.
 BACKGROUND_FIRST = "roi_head.bbox_head.fc_cls."
+FAST_FIRST = "cls_head.fc_cls.weight"
+OF_CLIPS = ("blocks.6.proj.", "cls_head.fc_cls.")  # others name those of clips and of boxes alike
 CLASSIFIERS = {
     "PySlowFast": ("head.projection.",),
     "Caffe2": ("pred_",),

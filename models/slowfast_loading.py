@@ -1,17 +1,26 @@
-"""Loading published weights into a SlowFast, or into a detector with one as ``backbone`` and a ``head``."""
+"""Loading published weights into a SlowFast, or into a model with one as ``backbone`` and a ``head``."""
 
 import re
 from collections.abc import Collection, Iterable
 from itertools import count
 from pathlib import Path
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from models.checkpoint_formats import Weights
 from models.fbil_keys import our_key
 from models.load_report import LoadReport
-from models.slowfast_checkpoints import BACKGROUND_FIRST, CLASSIFIERS, OWN, foreign_names, read_slowfast
-from models.weights_family import Family, Reasons, Tensors, last_layer, part
+from models.slowfast_checkpoints import (
+    BACKGROUND_FIRST,
+    CLASSIFIERS,
+    FAST_FIRST,
+    OF_CLIPS,
+    OWN,
+    foreign_names,
+    read_slowfast,
+)
+from models.slowfast_classifier import SlowFastClassifier
+from models.weights_family import Family, Reasons, Tensors, batch_counts, last_layer, part
 
 STEM = "slow_conv1.weight"
 HEAD = "head."
@@ -23,10 +32,11 @@ WRAPPED_HEAD = "head.module."  # of the training scripts of ACAR-Net and FBI-Lea
 # What the code of others does in any case, and therefore what their weights expect.
 SAMPLING = {"PySlowFast": "linspace", "Caffe2": "linspace", "PyTorchVideo": "linspace", "mmaction2": "strided"}
 MMACTION2_LAST_DILATION = 1  # of its detectors
+CLIP_CLASSIFIER = {"last_stride": 2, "last_dilation": 1}  # of everyone's
 
 
 def has_slowfast(names: Iterable[str]) -> bool:
-    """Whether tensors of these names belong to a SlowFast or a detector with one."""
+    """Whether tensors of these names belong to a SlowFast, or a detector or classifier with one."""
     return any(name in (STEM, f"backbone.{STEM}") for name in names)
 
 
@@ -59,8 +69,17 @@ class SlowFastWeights(Family):
             ours = names.get(name) or self._head_name(name, weights.layout)
             if name.startswith(BACKGROUND_FIRST):
                 value = value[1:]
+            if name == FAST_FIRST:
+                value = self._slow_first(value)
             found[ours] = _with_dimensions(value, self.own[ours].ndim) if ours in self.own else value
         return found
+
+    def _slow_first(self, weight: Tensor) -> Tensor:
+        """Let the columns for the slow features, behind those for the fast ones, come first."""
+        return weight.roll(self._backbone().widths[0], -1)
+
+    def _backbone(self) -> nn.Module:
+        return self.model.get_submodule(self.prefix.rstrip("."))
 
     def _head_name(self, name: str, layout: str) -> str:
         """The name in the model of what is no tensor of the backbone, or the name it has."""
@@ -73,10 +92,7 @@ class SlowFastWeights(Family):
         return HEAD + (our_key(inner) or inner)
 
     def exceptions(self, weights: Weights, theirs: Tensors) -> tuple[Reasons, Reasons]:
-        dropped, fresh = {}, {}
-        if not any(name.endswith("num_batches_tracked") for name in theirs):
-            counts = [name for name in self.own if name.endswith("num_batches_tracked")]
-            fresh |= dict.fromkeys(counts, "the file does not count batches")
+        dropped, fresh = {}, batch_counts(theirs, self.own)
         their_head, own_head = part(theirs, HEAD), part(self.own, HEAD)
         inner = [{name for name in head if not name.startswith(CLASSIFIER)} for head in (their_head, own_head)]
         if their_head and own_head and any(inner) and not inner[0] & inner[1]:
@@ -90,10 +106,15 @@ class SlowFastWeights(Family):
         return dropped | head_dropped, fresh | head_fresh
 
     def objection(self, weights: Weights) -> str | None:
-        backbone = self.model.get_submodule(self.prefix.rstrip("."))
+        backbone = self._backbone()
         expected = {"slow_sampling": SAMPLING.get(weights.layout)}
         if any(name.startswith(BACKGROUND_FIRST) for name in weights.tensors):
             expected["last_dilation"] = MMACTION2_LAST_DILATION
+        model = getattr(self.model, "_orig_mod", self.model)  # without torch.compile
+        classifier = part(weights.tensors, *OF_CLIPS)
+        if classifier and isinstance(model, SlowFastClassifier):
+            kept = len(weights.tensors[classifier[0]]) == model.num_classes
+            expected |= CLIP_CLASSIFIER if kept else {}
         for name, value in expected.items():
             if value not in (None, found := getattr(backbone, name, value)):
                 return (

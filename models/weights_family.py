@@ -12,6 +12,7 @@ from models.load_report import LoadReport
 
 Tensors = Mapping[str, Tensor]
 Reasons = dict[str, str]
+BATCH_COUNT = "num_batches_tracked"
 
 
 class Family(ABC):
@@ -76,6 +77,13 @@ def last_layer(theirs: Tensors, own: Tensors, prefix: str) -> tuple[Reasons, Rea
         return {}, {}
     classes = f"{len(theirs[their_layer[0]])} classes in the file, {len(own[own_layer[0]])} in the model"
     return dict.fromkeys(their_layer, classes), dict.fromkeys(own_layer, classes)
+
+
+def batch_counts(theirs: Tensors, own: Tensors) -> Reasons:
+    """Exceptions for the counts of batches of batch norms, which torch before 0.4.1 and Caffe2 do not store."""
+    if any(name.endswith(BATCH_COUNT) for name in theirs):
+        return {}
+    return {name: "the file does not count batches" for name in own if name.endswith(BATCH_COUNT)}
 
 
 def rename(name: str, pairs: Iterable[tuple[str, str]]) -> str | None:

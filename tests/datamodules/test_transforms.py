@@ -216,5 +216,5 @@ def test_wrong_options_name_the_key_and_the_choices(arguments: dict, message: st
 
 
 def test_unknown_statistics_name_the_known_ones() -> None:
-    with pytest.raises(ValueError, match=r"expected one of imagenet, .*, slowfast, k700, found 'clip'"):
+    with pytest.raises(ValueError, match=r"expected one of imagenet, .*, slowfast, k700, mfnet, found 'clip'"):
         statistics("clip")

@@ -24,11 +24,13 @@ def test_a_node_builds_a_backbone_that_runs(repository: Path, name: str) -> None
     with torch.device("meta"):
         backbone = instantiate(composed(repository, name), _convert_="all")
         slow, fast = backbone(torch.empty(1, 3, FRAMES, 64, 80))
-    assert slow.shape == (1, backbone.widths[0], FRAMES // backbone.alpha, 4, 5)
-    assert fast.shape == (1, backbone.widths[1], FRAMES, 4, 5)
+    sides = [-(-side // backbone.stride) for side in (64, 80)]
+    assert slow.shape == (1, backbone.widths[0], FRAMES // backbone.alpha, *sides)
+    assert fast.shape == (1, backbone.widths[1], FRAMES, *sides)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_node_says_all_that_weights_cannot_tell(repository: Path, name: str) -> None:
-    settings = {"fusion", "fusion_kernel", "slow_sampling", "last_dilation", "frozen_norm", "alpha", "mean", "std"}
+    settings = {"fusion", "fusion_kernel", "slow_sampling", "last_stride", "last_dilation"}
+    settings |= {"frozen_norm", "alpha", "mean", "std"}
     assert settings <= set(composed(repository, name))

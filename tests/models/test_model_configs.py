@@ -12,9 +12,10 @@ from tests.conftest import REPOSITORY
 
 FILES = sorted(path.stem for path in (REPOSITORY / "conf/model").glob("*.yaml"))
 DETECTORS = [name for name in FILES if name.startswith("vad_")]  # of features, not of clips
-OF_ACTIONS = [name for name in FILES if name.startswith(("fbil_", "slowfast_"))]  # of clips and boxes
+OF_CLIPS = [name for name in FILES if name.startswith("mfnet") or name in ("slowfast_r50", "slowfast_classifier_tiny")]
+OF_ACTIONS = [name for name in FILES if name.startswith(("fbil_", "slowfast_")) and name not in OF_CLIPS]  # and boxes
 OF_SPEAKERS = [name for name in FILES if name.startswith(("talknet", "light_asd", "lr_asd"))]  # of faces and sound
-NAMES = [name for name in FILES if name not in DETECTORS + OF_ACTIONS + OF_SPEAKERS]
+NAMES = [name for name in FILES if name not in DETECTORS + OF_CLIPS + OF_ACTIONS + OF_SPEAKERS]
 
 
 def composed(repository: Path, name: str) -> DictConfig:
@@ -42,6 +43,17 @@ def test_a_config_builds_a_detector_that_runs(repository: Path, name: str) -> No
         model = instantiate(config, _convert_="all").eval()
         output = model(torch.empty(2, 10, 7, config.dim), torch.empty(2, 7, dtype=torch.bool))
     assert output["logits"].shape == (2, 7)
+
+
+@pytest.mark.parametrize("name", OF_CLIPS)
+def test_a_config_builds_a_classifier_that_runs(repository: Path, name: str) -> None:
+    config = composed(repository, name)
+    with torch.device("meta"):
+        model = instantiate(config, _convert_="all").eval()
+        video = torch.empty(2, 3, config.num_frames, *model.image_size)
+        features = instantiate(config, num_classes=0, _convert_="all").eval()(video)
+        assert model(video).shape == (2, config.num_classes)
+    assert features.shape == (2, model.num_features)
 
 
 @pytest.mark.parametrize("name", OF_ACTIONS)

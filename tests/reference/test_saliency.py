@@ -7,6 +7,7 @@ pytest.register_assert_rewrite("tests.reference.saliency")
 from tests.reference.saliency.cams import *  # noqa: E402, F403
 from tests.reference.saliency.curves import *  # noqa: E402, F403
 from tests.reference.saliency.inputs import *  # noqa: E402, F403
+from tests.reference.saliency.mfnet import *  # noqa: E402, F403
 from tests.reference.saliency.pathways import *  # noqa: E402, F403
 from tests.reference.saliency.pictures import *  # noqa: E402, F403
 from tests.reference.saliency.tokens import *  # noqa: E402, F403

@@ -16,6 +16,7 @@ from torch import Tensor
 from models.pretrained import load_pretrained
 from models.slowfast import SlowFast
 from models.slowfast_checkpoints import OWN, SPELLINGS, foreign_names
+from models.slowfast_classifier import SlowFastClassifier
 from tests.conftest import fixtures_root
 
 TOLERANCE = {"atol": 2e-5, "rtol": 1e-5}
@@ -87,6 +88,17 @@ def test_cells_outside_of_a_clip_that_fills_the_batch_change_nothing() -> None:
             slow, fast = model(clip, torch.tensor(clip.shape[-2:]).expand(len(clip), 2))
         torch.testing.assert_close(slow, numbers["out.slow"], **TOLERANCE)
         torch.testing.assert_close(fast, numbers["out.fast"], **TOLERANCE)
+
+
+@torch.no_grad()
+def test_a_classifier_of_clips_gets_the_means_of_the_published_features() -> None:
+    for arguments, weights, numbers in small_backbones():
+        model = SlowFastClassifier(SlowFast(**arguments), num_classes=3).eval()
+        model.backbone.load_state_dict(weights)
+        features = [numbers["out.slow"], numbers["out.fast"]]
+        weight = model.head.classifier.weight.split([each.shape[1] for each in features], 1)
+        parts = [each.mean((2, 3, 4)) @ share.T for each, share in zip(features, weight, strict=True)]
+        torch.testing.assert_close(model(numbers["in.clip"].float()), sum(parts), **TOLERANCE)
 
 
 def test_complete_backbones_have_the_published_tensors() -> None:
