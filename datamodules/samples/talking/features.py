@@ -7,9 +7,9 @@ import numpy as np
 from datamodules.samples.talking.looks import Look
 from datamodules.samples.talking.speech import Array
 
-GAPE = 0.36  # height of a wide open mouth, in half heights of the head
-TEETH, GUM = np.float32([0.6, 0.56, 0.5]), np.float32([0.05, 0.016, 0.016])
-TONGUE, WHITE = np.float32([0.42, 0.13, 0.13]), np.float32([0.78, 0.76, 0.74])
+GAPE = 0.42  # height of a wide open mouth, in half heights of the head
+TEETH, GUM = np.float32([0.5, 0.47, 0.42]), np.float32([0.03, 0.01, 0.01])
+TONGUE, WHITE = np.float32([0.25, 0.07, 0.07]), np.float32([0.78, 0.76, 0.74])
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def paint_mouth(
     if gape > 0.02:
         tongue = between(lower - 0.38 * gape, lower) * np.clip((0.8 - abs(x)) * 6, 0, 1) * inside_x
         _lay(colour, TONGUE, 0.8 * tongue * min(1.0, 8 * gape))
-        shown = 0.045 * min(1.0, gape / 0.12)
+        shown = 0.03 * min(1.0, gape / 0.12)
         teeth = between(upper, np.minimum(upper + shown, lower)) * np.clip((0.82 - abs(x)) * 8, 0, 1)
         _lay(colour, TEETH * (1 - 0.25 * abs(x))[..., None], 0.95 * teeth)
 

@@ -79,7 +79,7 @@ class Head:
             patch = self._patch(point, pose, (0.17, 0.16), rows, columns, face.opening)
             if patch is not None:
                 paint_eye(colour[patch], x[patch], y[patch], point, self.look, face, pose.scale)
-        patch = self._patch(MOUTH, pose, (0.34, 0.42), rows, columns, face.opening)
+        patch = self._patch(MOUTH, pose, (0.36, 0.46), rows, columns, face.opening)
         if patch is not None:
             paint_mouth(colour[patch], x[patch], y[patch], MOUTH, self.look, face, pose.scale)
         shade = self._shade(p, v, z, texture[..., 3])

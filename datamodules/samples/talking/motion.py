@@ -52,15 +52,15 @@ def sit(
     blink = np.min([abs(times - moment) for moment in _moments(times[-1], (1.5, 4.5), rng)], axis=0)
     look = np.stack([_steps(times, (0.8, 2.5), rng), 0.5 * _steps(times, (0.8, 2.5), rng)], 1)
     return Path(
-        x=x + scale * 0.16 * wander(times, 0.35, rng) + walks * away,
+        x=x + scale * 0.12 * wander(times, 0.35, rng) + walks * away,
         y=y
         + scale * 0.06 * wander(times, 0.5, rng)
         + scale * 0.04 * emphasis
         - 0.15 * abs(walks * away) * (scale / 300),
         scale=scale * (1 + 0.035 * wander(times, 0.2, rng)),
-        roll=0.08 * wander(times, 0.4, rng),
-        yaw=rng.uniform(-0.15, 0.15) + 0.28 * wander(times, 0.3, rng) + 0.7 * np.sign(walks) * away * (1 - away) * 4,
-        pitch=0.03 + 0.1 * wander(times, 0.5, rng) + 0.05 * emphasis,
+        roll=0.05 * wander(times, 0.4, rng),
+        yaw=rng.uniform(-0.12, 0.12) + 0.16 * wander(times, 0.3, rng) + 0.7 * np.sign(walks) * away * (1 - away) * 4,
+        pitch=0.03 + 0.05 * wander(times, 0.5, rng) + 0.03 * emphasis,
         eyes=np.clip((blink - 0.05) / 0.06, 0.0, 1.0),
         gaze=look.astype(np.float32),
     )

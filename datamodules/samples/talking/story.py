@@ -142,7 +142,7 @@ def _keep_busy(part: Part, seconds: float, rng: np.random.Generator) -> None:
     for begin, end in zip(edges[::2], edges[1::2], strict=True):
         now = begin + rng.uniform(0.05, 0.5)
         while now < end:
-            kind, length = Doing(int(rng.choice([0, 2, 3], p=(0.28, 0.58, 0.14)))), rng.uniform(*TURN)
+            kind, length = Doing(int(rng.choice([0, 2, 3], p=(0.33, 0.51, 0.16)))), rng.uniform(*TURN)
             if kind is Doing.RESTING or now + length > end - 0.05:
                 now += rng.uniform(*REST)
                 continue

@@ -12,7 +12,7 @@ LOSS_EVERY = 120  # frames between two losses of a face
 SHORT, LONG = (2, 9), (12, 41)  # frames of a loss; the track goes on behind a short one
 LASTING = 0.3  # share of long losses
 EMPTY = 0.25  # share of tracks with boxes without area
-TREMBLE = 0.012  # of boxes, in their own size
+TREMBLE = 0.008  # of boxes, in their own size
 
 
 @dataclass
