@@ -189,8 +189,8 @@ class Clips(Dataset[dict[str, Any]]):
         places, rows = index * len(clips) + torch.arange(len(clips)), self.sampling.repeat * len(clips)
         labels = np.full(clips.shape, UNKNOWN, dtype=np.int64) if source.labels is None else source.labels[clips]
         videos, boxes = [], []
-        for clip_place, clip_numbers in zip(place.reshape(clips.shape), numbers, strict=True):
-            views = self.transform.views(*frames.shape[1:3], generator)
+        for clip, (clip_place, clip_numbers) in enumerate(zip(place.reshape(clips.shape), numbers, strict=True)):
+            views = self.transform_of(clip).views(*frames.shape[1:3], generator)
             videos.append(transform_clip(channels_first(frames[clip_place]), views).transpose(0, 1))
             boxes.append(clip_boxes(source.regions, clip_numbers, views if self.boxes_follow else []))
         return {
@@ -206,6 +206,10 @@ class Clips(Dataset[dict[str, Any]]):
             "label": torch.from_numpy(labels),
             "boxes": boxes,
         }
+
+    def transform_of(self, clip: int) -> ClipTransform:
+        """What happens to one of the clips of a visit."""
+        return self.transform
 
     def frames(self, place: int, needed: np.ndarray) -> np.ndarray:
         """Read frames ``needed`` of a source, uint8 (N, H, W, 3); they may lie in memory that the next call reuses."""

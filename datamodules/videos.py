@@ -206,7 +206,7 @@ class Videos(ClipLoading, VideoSet):
         if stage in (("test", None) if slides else ("test", "predict", None)) and self.eval_data is None:
             sources = self.sources(self.evaluation_videos())
             self.require_readable(sources)
-            self.eval_data = self.clips(sources, self.eval_transform, random=False)
+            self.eval_data = self.tested(sources)
 
     def predict_dataloader(self) -> DataLoader:
         """Visit the videos that are not left out, in batches that depend on nothing but the list of videos."""
@@ -278,6 +278,10 @@ class Videos(ClipLoading, VideoSet):
             boxes_follow=options.boxes_follow,
             timeout_s=options.decode_timeout_s,
         )
+
+    def tested(self, sources: Sequence[Source]) -> Clips:
+        """Make the data set of test and prediction: the clips that validation would look at."""
+        return self.clips(sources, self.eval_transform, random=False)
 
     def slides(self) -> bool:
         """Whether what is evaluated are sliding windows, as in prediction alone."""

@@ -1,0 +1,109 @@
+"""Which videos there are and of which class each is: folders ``class/video``, or lists of paths and labels."""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from datamodules.errors import PathNotFoundError
+from datamodules.listing import BLANKS, Listed, ListFileError, find_videos, listed, rows
+
+COLUMNS = "expected path label, or path total label, or path start total label"
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """A video, or a part of one, and its class.
+
+    Attributes:
+        video: Where it is.
+        label: Name of its class.
+    """
+
+    video: Listed
+    label: str
+
+
+def find_labelled(root: Path) -> list[Labelled]:
+    """Find the videos and frame folders below a folder that holds a folder for each class.
+
+    Raises:
+        ValueError: When there are none, or one lies in no folder of a class.
+    """
+    videos = find_videos(root)
+    if not videos:
+        raise ValueError(f"datamodule.root={root} holds no videos; expected <class>/<video> below it")
+    for video in videos:
+        if len(video.path.relative_to(root).parts) < 2:
+            raise ValueError(f"datamodule.root={root}: expected <class>/<video> below it, found {video.path.name}")
+    return [Labelled(video, video.path.relative_to(root).parts[0]) for video in videos]
+
+
+def read_labelled(file: Path, root: Path, key: str) -> list[Labelled]:
+    """Read a list of videos and their labels, one per line, in any of the forms in which such lists go round.
+
+    ``path label`` (videos), ``path total label`` (frame folders, ``total`` images are used) or ``path start total
+    label``, separated by blanks as in MCG-NJU/VideoMAE and OpenGVLab/VideoMAEv2, or by commas as in sbasu276/FocusMAE,
+    or by tabs. A path with blanks needs commas or tabs. Empty lines and lines that begin with ``#`` are left aside.
+
+    Args:
+        file: The list.
+        root: Folder to which paths are relative.
+        key: The setting that names the list, for messages.
+
+    Raises:
+        PathNotFoundError: When the list does not exist.
+        ListFileError: At the first wrong line, and for a video that is listed twice.
+    """
+    if not file.is_file():
+        raise PathNotFoundError(key, file, "Expected a text file with a path and a label in each line.")
+    found: list[Labelled] = []
+    lines: dict[tuple, int] = {}
+    for line, columns in rows(file, root):
+        if len(columns) not in (2, 3, 4) or not columns[-1]:
+            raise ListFileError(file, line, f"has {len(columns)} columns, {COLUMNS}; {BLANKS}")
+        path, *numbers, label = columns
+        video = listed(file, line, [path, *(["0", *numbers] if len(numbers) == 1 else numbers)], root)
+        if len(numbers) == 1:
+            video = Listed(video.name, video.path, None, video.count)  # from its first image on, whatever its number
+        place = (video.path, video.first, video.count)
+        if place in lines:
+            raise ListFileError(file, line, f"{video.name} is listed already, in line {lines[place]}")
+        lines[place] = line
+        found.append(Labelled(video, label))
+    if not found:
+        raise ListFileError(file, 1, "the list is empty; expected a video and its label per line")
+    return found
+
+
+def class_names(labels: Iterable[str]) -> list[str]:
+    """Name the classes in the order of their ids.
+
+    Labels that are all whole numbers are the ids themselves, from 0 to the highest; others are sorted by name.
+
+    Raises:
+        ValueError: For a negative number.
+    """
+    labels = set(labels)
+    if not all(re.fullmatch(r"-?\d+", label) for label in labels):
+        return sorted(labels)
+    numbers = sorted(map(int, labels))
+    if numbers[0] < 0:
+        raise ValueError(f"labels: expected 0 or more as number of a class, found {numbers[0]}")
+    return [str(number) for number in range(numbers[-1] + 1)]
+
+
+def distinctly_named(videos: Sequence[Labelled]) -> list[Labelled]:
+    """Give parts of one video names of their own: ``<video>/<first frame>``; others keep theirs."""
+    times: dict[str, int] = {}
+    for each in videos:
+        times[each.video.name] = times.get(each.video.name, 0) + 1
+    return [
+        each
+        if times[each.video.name] == 1
+        else Labelled(
+            Listed(f"{each.video.name}/{each.video.first or 0}", each.video.path, each.video.first, each.video.count),
+            each.label,
+        )
+        for each in videos
+    ]
