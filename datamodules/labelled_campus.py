@@ -27,10 +27,9 @@ def find_campus(root: Path, by: By, shortest: int) -> list[Labelled]:
     """Cut the testing videos where an anomaly begins or ends, and name what is left.
 
     ``anomaly`` takes two parts of each video, its longest with and its longest without an anomaly, as ``anomalous`` and
-    ``normal``. Each video shows one place through one camera and one codec, so that these, and who just walks there, are
-    the same in both classes: neither the background nor a property of the file tells them apart. ``kind`` names the
-    anomaly instead, which only the generated sample knows. ``place`` takes whole videos by scene: easy, and solved by
-    the background alone.
+    ``normal``. Both are of one place, one camera and one codec, so that neither the background nor a property of the
+    file tells the classes apart. ``kind`` names the anomaly instead, which only the generated sample knows. ``place``
+    takes whole videos by scene: easy, and solved by the background alone.
 
     Args:
         root: Folder that holds ``testing``.

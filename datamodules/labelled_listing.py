@@ -1,12 +1,12 @@
 """Which videos there are and of which class each is: folders ``class/video``, or lists of paths and labels."""
 
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from datamodules.errors import PathNotFoundError
-from datamodules.listing import BLANKS, Listed, ListFileError, find_videos, listed, rows
+from datamodules.listing import BLANKS, Listed, ListFileError, find_videos, listed, name_of, named, rows
 
 COLUMNS = "expected path label, or path total label, or path start total label"
 
@@ -24,19 +24,26 @@ class Labelled:
     label: str
 
 
-def find_labelled(root: Path) -> list[Labelled]:
+def find_labelled(folder: Path, root: Path) -> list[Labelled]:
     """Find the videos and frame folders below a folder that holds a folder for each class.
+
+    Args:
+        folder: Below it is ``<class>/<video>``.
+        root: Folder of the data set, from which names are counted.
 
     Raises:
         ValueError: When there are none, or one lies in no folder of a class.
     """
-    videos = find_videos(root)
+    videos = find_videos(folder)
     if not videos:
-        raise ValueError(f"datamodule.root={root} holds no videos; expected <class>/<video> below it")
+        raise ValueError(f"datamodule.root={root}: expected <class>/<video> below {folder}, found no videos")
     for video in videos:
-        if len(video.path.relative_to(root).parts) < 2:
-            raise ValueError(f"datamodule.root={root}: expected <class>/<video> below it, found {video.path.name}")
-    return [Labelled(video, video.path.relative_to(root).parts[0]) for video in videos]
+        if len(video.path.relative_to(folder).parts) < 2:
+            raise ValueError(
+                f"datamodule.root={root}: expected <class>/<video> below {folder}, found {video.path.name}"
+            )
+    names = named([replace(video, name=name_of(video.path, root)) for video in videos])
+    return [Labelled(video, video.path.relative_to(folder).parts[0]) for video in names]
 
 
 def read_labelled(file: Path, root: Path, key: str) -> list[Labelled]:
@@ -65,7 +72,9 @@ def read_labelled(file: Path, root: Path, key: str) -> list[Labelled]:
         path, *numbers, label = columns
         video = listed(file, line, [path, *(["0", *numbers] if len(numbers) == 1 else numbers)], root)
         if len(numbers) == 1:
-            video = Listed(video.name, video.path, None, video.count)  # from its first image on, whatever its number
+            video = replace(video, first=None)  # from its first image on, whatever its number
+        elif video.first is not None:
+            video = replace(video, name=f"{video.name}/{video.first}")  # other parts may be listed as well
         place = (video.path, video.first, video.count)
         if place in lines:
             raise ListFileError(file, line, f"{video.name} is listed already, in line {lines[place]}")
@@ -93,17 +102,19 @@ def class_names(labels: Iterable[str]) -> list[str]:
     return [str(number) for number in range(numbers[-1] + 1)]
 
 
-def distinctly_named(videos: Sequence[Labelled]) -> list[Labelled]:
-    """Give parts of one video names of their own: ``<video>/<first frame>``; others keep theirs."""
-    times: dict[str, int] = {}
-    for each in videos:
-        times[each.video.name] = times.get(each.video.name, 0) + 1
-    return [
-        each
-        if times[each.video.name] == 1
-        else Labelled(
-            Listed(f"{each.video.name}/{each.video.first or 0}", each.video.path, each.video.first, each.video.count),
-            each.label,
-        )
-        for each in videos
-    ]
+def distinctly_named(parts: Mapping[str, Sequence[Labelled]]) -> dict[str, list[Labelled]]:
+    """Let no two videos of a data set have the same name, and none two classes.
+
+    Raises:
+        ValueError: For a video of two classes.
+    """
+    labels: dict[Listed, str] = {}
+    for each in (each for videos in parts.values() for each in videos):
+        if labels.setdefault(each.video, each.label) != each.label:
+            found = f"{labels[each.video]} and {each.label}"
+            raise ValueError(f"{each.video.path}: expected one class of a video, found {found}")
+    renamed = {(video.path, video.first, video.count): video for video in named(list(labels))}
+    return {
+        part: [replace(each, video=renamed[each.video.path, each.video.first, each.video.count]) for each in videos]
+        for part, videos in parts.items()
+    }

@@ -70,4 +70,6 @@ def shuffled(files: Sequence[Path] | set[Path] | dict[Path, set[str]], seed: int
 
 def parted(videos: Sequence[Labelled], held: set[Path]) -> tuple[list[Labelled], list[Labelled]]:
     """Videos whose files are not held out, and those whose files are."""
-    return [each for each in videos if each.video.path not in held], [each for each in videos if each.video.path in held]
+    return [each for each in videos if each.video.path not in held], [
+        each for each in videos if each.video.path in held
+    ]

@@ -120,7 +120,7 @@ class LabelledVideos(Videos):
             ValueError: When there are more classes than the model knows.
         """
         self.require_root()
-        parts = {name: distinctly_named(videos) for name, videos in self.found().items()}
+        parts = distinctly_named(self.found())
         options = self.hparams
         if "val" not in parts:
             everything = parts["train"]
@@ -131,6 +131,8 @@ class LabelledVideos(Videos):
                 parts["val"] = everything
             else:
                 parts["train"], parts["val"] = hold_out(everything, options.val_fraction, options.seed)
+        elif both := {each.video for each in parts["train"]} & {each.video for each in parts["val"]}:
+            log.warning("%d videos are in the parts for training and for validation", len(both))
         parts.setdefault("test", parts["val"])
         names = class_names(each.label for videos in parts.values() for each in videos)
         if options.num_classes is not None and len(names) > options.num_classes:
@@ -154,8 +156,8 @@ class LabelledVideos(Videos):
             by = "anomaly" if options.classes_by == "auto" else options.classes_by
             return {"train": find_campus(root, by, (options.num_frames - 1) * options.frame_step + 1)}
         if (root / "train").is_dir():
-            return {name: find_labelled(root / name) for name in PARTS if (root / name).is_dir()}
-        return {"train": find_labelled(root)}
+            return {name: find_labelled(root / name, root) for name in PARTS if (root / name).is_dir()}
+        return {"train": find_labelled(root, root)}
 
     # What `Videos` asks for.
 
@@ -181,7 +183,9 @@ class LabelledVideos(Videos):
 
     def clips(self, sources: Sequence[Source | UnreadableSource], transform: ClipTransform, random: bool) -> Clips:
         """Make the data set of training or validation."""
-        return self.labelled(sources, [transform], self.hparams.clips_per_video if random else self.hparams.eval_clips, random)
+        return self.labelled(
+            sources, [transform], self.hparams.clips_per_video if random else self.hparams.eval_clips, random
+        )
 
     def tested(self, sources: Sequence[Source]) -> Clips:
         """Make the data set of test and prediction, of several clips and crops of each video."""

@@ -33,11 +33,11 @@ class VideoClasses(ExactMetric):
     - ``any``: positive if any of its clips is. FocusMAE as published (sbasu276/FocusMAE, ``test_randomization``).
     - ``fraction``: positive if more than ``fraction`` of its clips are; FocusMAE's second scheme with 0.1.
 
-    ``any`` calls a video positive as soon as one clip errs, and errs the more often the more clips are looked at: it can
-    only raise the sensitivity and lower the specificity against a majority. In the reference numbers (18 videos, 15
-    clips each, the same probabilities) ``any`` has a sensitivity of 1.00 and a specificity of 0.36, ``fraction`` 1.00
-    and 0.55, ``mean_prob`` 0.86 and 0.91. Numbers under different rules do not compare. ``auc`` and ``acc_top5`` go by
-    mean probabilities under every rule.
+    ``any`` calls a negative video positive as soon as one clip errs, the more often the more clips are looked at: it
+    raises the sensitivity and lowers the specificity. In the reference numbers (18 videos of 15 clips, the same
+    probabilities) ``any`` has a sensitivity of 1.00 and a specificity of 0.36, ``fraction`` 1.00 and 0.55,
+    ``mean_prob`` 0.86 and 0.91. Numbers under different rules do not compare. ``auc`` and ``acc_top5`` go by mean
+    probabilities under every rule.
 
     A number that does not exist, for there are no videos of a class, is left out.
 
@@ -93,7 +93,9 @@ class VideoClasses(ExactMetric):
         if self.num_classes > TOP:
             best = mean.topk(TOP, dim=1).indices
             found["acc_top5"] = int((best == label.unsqueeze(1)).any(1).sum()) / len(label)
-        recall = {each: int(right[label == each].sum()) / int((label == each).sum()) for each in label.unique().tolist()}
+        recall = {
+            each: int(right[label == each].sum()) / int((label == each).sum()) for each in label.unique().tolist()
+        }
         found["balanced_acc"] = math.fsum(recall.values()) / len(recall)
         if self.num_classes == 2:
             named = {"sensitivity": self.positive, "specificity": 1 - self.positive}

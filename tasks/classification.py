@@ -84,7 +84,10 @@ class Classification(ExactEvaluation):
         for name, parameter in {"mixup": mixup, "cutmix": cutmix}.items():
             if parameter < 0:
                 raise ValueError(f"{name}: expected 0 (none) or more, found {parameter}")
-        for name, value, possible in (("train", train, ("all", "head")), ("mix_mode", mix_mode, ("batch", "pair", "elem"))):
+        for name, value, possible in (
+            ("train", train, ("all", "head")),
+            ("mix_mode", mix_mode, ("batch", "pair", "elem")),
+        ):
             if value not in possible:
                 raise ValueError(f"{name}: expected one of {', '.join(possible)}, found {value!r}")
         self.save_hyperparameters(ignore=["model", "optimizer", "scheduler"])
