@@ -8,14 +8,14 @@ import numpy as np
 
 from datamodules.errors import DatasetNotFoundError
 from datamodules.frame_labels import read_mask
-from datamodules.labelled_listing import Labelled
+from datamodules.labelled_listing import NORMAL, Labelled
 from datamodules.listing import Listed
 from datamodules.reading.frame_folder import IMAGE_SUFFIXES
 from datamodules.shanghaitech import PAGE
 
 By = Literal["anomaly", "kind", "place"]
 FOLDERS = ("testing/frames", "testing/test_frame_mask")
-NORMAL, ANOMALOUS = "normal", "anomalous"
+ANOMALOUS = "anomalous"
 
 
 def is_campus(root: Path) -> bool:

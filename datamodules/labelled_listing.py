@@ -8,6 +8,8 @@ from pathlib import Path
 from datamodules.errors import PathNotFoundError
 from datamodules.listing import BLANKS, Listed, ListFileError, find_videos, listed, name_of, named, rows
 
+NORMAL = "normal"
+WHOLE_NUMBER = re.compile(r"-?(0|[1-9]\d*)")  # 01 is a name: ids do not tell it from 1
 COLUMNS = "expected path label, or path total label, or path start total label"
 
 
@@ -88,14 +90,15 @@ def read_labelled(file: Path, root: Path, key: str) -> list[Labelled]:
 def class_names(labels: Iterable[str]) -> list[str]:
     """Name the classes in the order of their ids.
 
-    Labels that are all whole numbers are the ids themselves, from 0 to the highest; others are sorted by name.
+    Labels that are all whole numbers are the ids themselves, from 0 to the highest; others are sorted by name, but for
+    ``normal``, which is the first, so that of two classes the other one is positive.
 
     Raises:
         ValueError: For a negative number.
     """
     labels = set(labels)
-    if not all(re.fullmatch(r"-?\d+", label) for label in labels):
-        return sorted(labels)
+    if not all(WHOLE_NUMBER.fullmatch(label) for label in labels):
+        return sorted(labels, key=lambda label: (label != NORMAL, label))
     numbers = sorted(map(int, labels))
     if numbers[0] < 0:
         raise ValueError(f"labels: expected 0 or more as number of a class, found {numbers[0]}")

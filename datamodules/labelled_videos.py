@@ -38,7 +38,7 @@ class LabelledVideos(Videos):
     What is tested on, where no part is for testing, is the part for validation; where there is none for that, a share
     of the videos or a fold is held out, of every class alike. Whole videos only: parts of a file stay together.
 
-    Labels that are whole numbers are ids of classes; others are numbered in the order of their names.
+    Labels that are whole numbers are ids of classes; others are numbered in the order of their names, ``normal`` first.
 
     Args:
         lists: Folder of lists of the parts.

@@ -99,6 +99,7 @@ class Classification(ExactEvaluation):
         if train == "head":
             model.requires_grad_(False)
             last_linear(model).requires_grad_(True)
+        self.train()  # Lightning trains modules in the modes that it finds them in
 
     def setup(self, stage: str) -> None:
         """Compare the number of classes with that of the data, where the datamodule knows its ``classes``."""

@@ -13,6 +13,7 @@ from tests.reference.focusmae.positions import *  # noqa: E402, F403
 from tests.reference.focusmae.pretraining import *  # noqa: E402, F403
 from tests.reference.focusmae.priors import *  # noqa: E402, F403
 from tests.reference.focusmae.schedules import *  # noqa: E402, F403
+from tests.reference.focusmae.videos import *  # noqa: E402, F403
 from tests.reference.focusmae.windows import *  # noqa: E402, F403
 
 pytestmark = pytest.mark.reference
