@@ -13,6 +13,7 @@ from core.command_line.overrides import composed
 from core.optim import scale_to_batch
 from tasks.parameter_groups import parameter_groups, scale_learning_rates
 from tests.core.test_action_experiments import RECIPES as ACTIONS
+from tests.core.test_classify_experiments import RECIPES as CLASSIFIERS
 from tests.core.test_detector_experiments import RECIPES as DETECTORS
 from tests.core.test_speaker_experiments import RECIPES as SPEAKERS
 from tests.core.test_speaker_experiments import SWEEPS
@@ -90,6 +91,7 @@ def part(cfg: DictConfig, key: str) -> dict:
 
 def test_every_recipe_is_listed_here():
     listed = RECIPES.keys() | FEATURES.keys() | DETECTORS.keys() | ACTIONS.keys() | SPEAKERS.keys() | SWEEPS.keys()
+    listed |= {*CLASSIFIERS}
     assert {path.stem for path in EXPERIMENTS.glob("*.yaml")} - {"none"} == listed
 
 
