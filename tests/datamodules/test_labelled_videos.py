@@ -85,6 +85,7 @@ def test_what_is_tested_on_is_held_out(make) -> None:
     datamodule = make("test")
     assert seen(datamodule.test_dataloader()).keys() == {*names(datamodule, "val")} == {*names(datamodule, "test")}
     assert not {*names(datamodule, "val")} & {*names(datamodule, "train")}
+    assert len({frozenset(names(make("test", seed=seed), "val")) for seed in range(4)}) > 1
 
 
 def test_folders_of_parts_are_kept_apart(make, pets: Path, tmp_path: Path) -> None:
