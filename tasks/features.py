@@ -4,6 +4,7 @@ from lightning import LightningModule
 from torch import Tensor
 
 from models.vit import VisionTransformer
+from tasks.explaining import Explainable, explainable_clips
 
 
 class FeatureExtraction(LightningModule):
@@ -29,3 +30,7 @@ class FeatureExtraction(LightningModule):
     def test_step(self, batch: dict, batch_idx: int) -> Tensor:
         """The same as prediction, on the videos of the test split alone."""
         return self.predict_step(batch, batch_idx)
+
+    def explainables(self, batch: dict) -> list[Explainable]:
+        """What can be explained: the logits of each clip, or its feature, number by number."""
+        return explainable_clips(self.model, batch)
