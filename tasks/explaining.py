@@ -1,4 +1,4 @@
-"""Answers that can be explained: what a task says of a clip, one answer at a time, for `callbacks.saliency.Saliency`."""
+"""What can be explained of a batch: the answers of a task, one at a time, for `callbacks.saliency.Saliency`."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from models.saliency import methods
 from models.saliency.cams import CAMS
 from models.saliency.evidence import Evidence
-from models.saliency.layers import UnknownLayerError, explaining, list_layers
+from models.saliency.layers import UnknownLayerError, explaining, find_layer, list_layers
 from models.saliency.spline import Zoom
 from models.saliency.targets import PREDICTED, Target, outputs_of
 from models.saliency_spec import SaliencySpec
@@ -99,16 +99,11 @@ def evidence_of_each(
     model = network(model)
     if clips.ndim != 5:
         raise ValueError(f"clips: expected (B, C, T, H, W), found {tuple(clips.shape)}")
-    if spec is None and hasattr(model, "saliency_spec"):
-        spec = model.saliency_spec()
-    method = _default_method(spec) if method is None else method
-    if method not in METHODS:
-        raise ValueError(f"method: expected one of {', '.join(METHODS)}, found {method!r}")
+    spec, method, layers = settled(model, method, layer, spec)
     allowed = OPTIONS.get(method, ())
     if set(options) - set(allowed):
         surplus = ", ".join(sorted(set(options) - set(allowed)))
         raise ValueError(f"method={method!r} takes {', '.join(allowed) or 'no options'}, found {surplus}")
-    layers = _layers(model, method, layer, spec)
     like = next((each for each in model.parameters() if each.is_floating_point()), clips)
     with explaining(model):
         # Of a batch that was made in inference mode, a copy can have gradients and it cannot.
@@ -123,6 +118,30 @@ def network(model: nn.Module) -> nn.Module:
     """The network of a task, which has it as ``model``; anything else is one."""
     inner = getattr(model, "model", None)
     return inner if isinstance(inner, nn.Module) and not hasattr(model, "saliency_spec") else model
+
+
+def settled(
+    model: nn.Module,
+    method: str | None = None,
+    layer: str | Mapping[str, str] | None = None,
+    spec: SaliencySpec | None = None,
+) -> tuple[SaliencySpec | None, str, Mapping[str, str]]:
+    """Settle how a model is looked at and where, without running it: what is known of it, method, layers.
+
+    Raises:
+        ValueError: When there is no such method.
+        UnknownLayerError: When there is no such layer, or it has to be said.
+    """
+    model = network(model)
+    if spec is None and hasattr(model, "saliency_spec"):
+        spec = model.saliency_spec()
+    method = _default_method(spec) if method is None else method
+    if method not in METHODS:
+        raise ValueError(f"method: expected one of {', '.join(METHODS)}, found {method!r}")
+    layers = _layers(model, method, layer, spec)
+    for name in layers.values():
+        find_layer(model, name)
+    return spec, method, layers
 
 
 def _default_method(spec: SaliencySpec | None) -> str:

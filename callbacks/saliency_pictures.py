@@ -1,0 +1,192 @@
+"""Draws explained answers: a sheet of frames, maps and overlays, and the same frame by frame for films."""
+
+from collections.abc import Iterator, Sequence
+from textwrap import fill
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+from callbacks.saliency_sample import Sample
+from models.saliency.colours import Colours, blend, colour, colour_table
+
+FRAME_WIDTH, FILM_WIDTH = 144, 320  # of a picture in pixels; larger ones are made smaller
+LABEL_WIDTH, LABEL_CHARACTERS = 124, 17
+BAR_WIDTH, BAR = 84, 14  # of the colour bar with its numbers, and of its colours
+CURVE_HEIGHT = 64
+FONT_SIZE, LINE, GAP = 14, 19, 6
+INK, FAINT, FAINTER, PAPER, CURVE, EXPECTED = "#222222", "#757575", "#d9d9d9", "#ffffff", "#1f4e79", "#ffffff"
+CAPTION_CHARACTERS = 0.14  # per pixel
+
+
+def caption(sample: Sample, frames: str) -> list[str]:
+    """Lines about a sample: what is shown, what was said, and how it was explained."""
+    lines = [f"{sample.name}{', ' if sample.subject else ''}{sample.subject}   {frames}"]
+    if sample.said:
+        logit = sample.output[sample.target]
+        true = "" if sample.truth is None else f"   true: {sample.truth}"
+        lines.append(f"target: {sample.said}   logit {logit:.3f}   probability {sample.probability:.3f}{true}")
+    if sample.evidence is not None:
+        layers = ", ".join(dict.fromkeys(sample.evidence.layers.values()))
+        exact = f"   off the logit by {sample.evidence.completeness_error().item():.1e}" if sample.evidence.exact else ""
+        lines.append(f"{sample.method}{' at ' if layers else ''}{layers}{exact}")
+    if sample.numbers:
+        lines.append("   ".join(f"{title} {value:.3g}" for title, value in sample.numbers.items()))
+    return lines
+
+
+def sheet(sample: Sample, num_frames: int, alpha: float, table: Colours) -> Image.Image:
+    """Lay out frames of a clip with their maps and overlays below, a colour bar, curves over time, and a caption.
+
+    Args:
+        sample: What is shown.
+        num_frames: Frames shown, spread evenly.
+        alpha: Share of the colour in an overlay.
+        table: Colours of the maps.
+    """
+    times = np.unique(np.linspace(0, len(sample.frames) - 1, num_frames).round().astype(int))
+    numbers = sample.frames[times].tolist()
+    spoken = f"frames {', '.join(map(str, numbers))}   ({sample.seconds[times[0]]:.2f} to {sample.seconds[times[-1]]:.2f} s)"
+    rows = {title: [fitted(frame, FRAME_WIDTH) for frame in found] for title, found in pictures(sample, times, alpha, table)}
+    width = max((sum(frame.width + GAP for frame in row) for row in rows.values()), default=num_frames * (FRAME_WIDTH + GAP))
+    lines = wrapped(caption(sample, spoken), LABEL_WIDTH + width + BAR_WIDTH)
+    heights = {title: row[0].height + GAP for title, row in rows.items()}
+    height = LINE * len(lines) + 2 * GAP + sum(heights.values()) + (CURVE_HEIGHT + LINE) * len(sample.curves)
+    page = Image.new("RGB", (LABEL_WIDTH + width + BAR_WIDTH, height), PAPER)
+    draw = ImageDraw.Draw(page)
+    top = written(draw, lines, (GAP, GAP))
+    body = top
+    for title, row in rows.items():
+        draw.multiline_text((GAP, top + GAP), fill(title, LABEL_CHARACTERS), INK, font(), spacing=2)
+        for place, frame in enumerate(row):
+            page.paste(frame, (LABEL_WIDTH + place * (frame.width + GAP), top))
+        top += heights[title]
+    if sample.maps and rows:
+        draw_bar(page, (LABEL_WIDTH + width + GAP, body, top - GAP), sample.limits, table)
+    for title, values in sample.curves.items():
+        draw.multiline_text((GAP, top + GAP), fill(title, LABEL_CHARACTERS), INK, font(), spacing=2)
+        draw_curve(draw, values, (LABEL_WIDTH, top, LABEL_WIDTH + width - GAP, top + CURVE_HEIGHT))
+        top += CURVE_HEIGHT + LINE
+    return page
+
+
+def film(sample: Sample, alpha: float, table: Colours, width: int = FILM_WIDTH) -> Iterator[NDArray[np.uint8]]:
+    """Every frame of a clip beside its overlay, with a colour bar and a caption.
+
+    Args:
+        sample: With pixels and a map.
+        alpha: Share of the colour.
+        table: Colours of the map.
+        width: Of the clip, in pixels.
+    """
+    places = np.arange(len(sample.frames))
+    shown = dict(pictures(sample, places, alpha, table))
+    clips, overlays = shown["clip"], shown["overlay"]
+    for time, number in enumerate(sample.frames.tolist()):
+        left, right = fitted(clips[time], width), fitted(overlays[time], width)
+        across = left.width + GAP + right.width + BAR_WIDTH
+        lines = wrapped(caption(sample, f"frame {number}   {sample.seconds[time]:.2f} s"), across)
+        page = Image.new("RGB", (across, LINE * len(lines) + 2 * GAP + left.height), PAPER)
+        top = written(ImageDraw.Draw(page), lines, (GAP, GAP))
+        page.paste(left, (0, top))
+        page.paste(right, (left.width + GAP, top))
+        draw_bar(page, (across - BAR_WIDTH + GAP, top, top + left.height), sample.limits, table)
+        yield np.asarray(page)
+
+
+def pictures(
+    sample: Sample, times: NDArray[np.int64], alpha: float, table: Colours
+) -> Iterator[tuple[str, list[NDArray[np.uint8]]]]:
+    """Rows of frames by title: the clip, the map, its overlay, and all other maps."""
+    if sample.pixels is None:
+        return
+    clip = torch.from_numpy(sample.pixels[times].copy())
+    yield "clip", [outlined(frame, sample, time) for frame, time in zip(clip.numpy(), times, strict=True)]
+    for place, (title, found) in enumerate(sample.maps.items()):
+        maps = torch.from_numpy(found[times].copy())
+        yield title, list(colour(maps, table).numpy())
+        if place == 0:
+            yield "overlay", list(blend(clip, maps, alpha, table).numpy())
+
+
+def outlined(frame: NDArray[np.uint8], sample: Sample, time: int) -> NDArray[np.uint8]:
+    """A frame with the boxes where evidence is expected."""
+    image = Image.fromarray(frame)
+    draw = ImageDraw.Draw(image)
+    for box in () if sample.regions is None else sample.regions[time].tolist():
+        if np.isfinite(box).all():
+            sides = np.clip(box, 0, np.tile((image.width - 1, image.height - 1), 2)).tolist()
+            draw.rectangle(sides, outline=EXPECTED)
+    return np.asarray(image)
+
+
+def draw_bar(page: Image.Image, place: tuple[int, int, int], limits: tuple[float, float], table: Colours) -> None:
+    """Draw the colours of a map from bottom to top with the numbers at their ends, and where 0 is.
+
+    Args:
+        page: Drawn on.
+        place: Left, top and bottom in pixels.
+        limits: Evidence at the bottom and the top.
+        table: The colours.
+    """
+    left, top, bottom = place
+    column = Image.fromarray(colour_table(table).flip(0).unsqueeze(1).numpy().copy())
+    page.paste(column.resize((BAR, bottom - top), Image.Resampling.BILINEAR), (left, top))
+    draw, (least, most) = ImageDraw.Draw(page), limits
+    words = [(top, "lt", f"{most:.3g}"), (bottom, "lb", f"{least:.3g}")]
+    if least < 0 < most:
+        zero = bottom - (bottom - top) * -least / (most - least)
+        if top + LINE < zero < bottom - LINE:
+            draw.line((left, zero, left + BAR, zero), PAPER)
+            words.append((zero, "lm", "0"))
+    for y, anchor, text in words:
+        draw.text((left + BAR + GAP, y), text, INK, font(FONT_SIZE - 2), anchor=anchor)
+
+
+def draw_curve(draw: ImageDraw.ImageDraw, values: NDArray[np.float32], place: tuple[int, int, int, int]) -> None:
+    """Draw numbers over the time of a clip with the least and the greatest of them.
+
+    Args:
+        draw: Drawn with.
+        values: (N,); each stands for an equal part of the time.
+        place: Left, top, right and bottom in pixels.
+    """
+    left, top, right, bottom = place
+    least, most = float(values.min()), float(values.max())
+    width = most - least or 1.0
+    draw.line((left, bottom, right, bottom), FAINT)
+    if least < 0 < most:
+        zero = bottom - (bottom - top) * -least / width
+        draw.line((left, zero, right, zero), FAINTER)
+    x = left + (np.arange(len(values)) + 0.5) * (right - left) / len(values)
+    y = bottom - (bottom - top - 2) * (values - least) / width
+    draw.line(list(zip(x.tolist(), y.tolist(), strict=True)) * (1 if len(values) > 1 else 2), CURVE, 2)
+    draw.text((right + GAP, top), f"{most:.3g}", FAINT, font(FONT_SIZE - 2), anchor="lt")
+    draw.text((right + GAP, bottom), f"{least:.3g}", FAINT, font(FONT_SIZE - 2), anchor="lb")
+
+
+def wrapped(lines: Sequence[str], width: int) -> list[str]:
+    """Lines that are no wider than so many pixels."""
+    return [part for line in lines for part in fill(line, int(width * CAPTION_CHARACTERS)).splitlines()]
+
+
+def written(draw: ImageDraw.ImageDraw, lines: Sequence[str], place: tuple[int, int]) -> int:
+    """Write lines; return where what is below them begins."""
+    for row, line in enumerate(lines):
+        draw.text((place[0], place[1] + row * LINE), line, INK if row < 2 else FAINT, font())
+    return place[1] + len(lines) * LINE + GAP
+
+
+def fitted(frame: NDArray[np.uint8], width: int) -> Image.Image:
+    """A frame of about this width: a whole factor larger, so that cells stay sharp, or smaller."""
+    image = Image.fromarray(np.ascontiguousarray(frame))
+    if image.width <= width:
+        factor = max(1, width // image.width)
+        return image.resize((image.width * factor, image.height * factor), Image.Resampling.NEAREST)
+    return image.resize((width, round(image.height * width / image.width)), Image.Resampling.LANCZOS)
+
+
+def font(size: int = FONT_SIZE) -> ImageFont.FreeTypeFont:
+    """The letters of everything."""
+    return ImageFont.load_default(size)
