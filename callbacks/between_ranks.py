@@ -38,11 +38,18 @@ class Notes:
 
         The other ranks get back an empty list at once.
         """
+        return self._notes(note, wait=not self._rank)
+
+    def exchange(self, note: Any) -> list[Any]:
+        """Hand in the note of this rank, JSON; wait for those of all and return them in order, on every rank."""
+        return self._notes(note, wait=True)
+
+    def _notes(self, note: Any, wait: bool) -> list[Any]:
         if self._store is None:
             return [note]
         keys = [f"{self._topic}/note/{rank}" for rank in range(self._ranks)]
         self._store.set(keys[self._rank], json.dumps(note))
-        if self._rank:
+        if not wait:
             return []
         while not self._store.check(keys):
             sleep(_LOOK_S)

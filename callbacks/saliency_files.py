@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from io import BytesIO
+from itertools import pairwise
 from pathlib import Path
 from typing import BinaryIO, Literal, get_args
 
@@ -118,6 +119,6 @@ def gif(frames: Sequence[NDArray[np.uint8]], fps: float) -> bytes:
     first, *rest = [image.quantize(256, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE) for image in images]
     buffer = BytesIO()
     times = [round(100 * place / fps) * 10 for place in range(len(frames) + 1)]  # a gif counts hundredths of seconds
-    durations = [max(20, stop - start) for start, stop in zip(times, times[1:], strict=False)]
+    durations = [max(20, stop - start) for start, stop in pairwise(times)]
     first.save(buffer, format="GIF", save_all=True, append_images=rest, duration=durations, loop=0, optimize=True)
     return buffer.getvalue()

@@ -29,7 +29,9 @@ def caption(sample: Sample, frames: str) -> list[str]:
         lines.append(f"target: {sample.said}   logit {logit:.3f}   probability {sample.probability:.3f}{true}")
     if sample.evidence is not None:
         layers = ", ".join(dict.fromkeys(sample.evidence.layers.values()))
-        exact = f"   off the logit by {sample.evidence.completeness_error().item():.1e}" if sample.evidence.exact else ""
+        exact = (
+            f"   off the logit by {sample.evidence.completeness_error().item():.1e}" if sample.evidence.exact else ""
+        )
         lines.append(f"{sample.method}{' at ' if layers else ''}{layers}{exact}")
     if sample.numbers:
         lines.append("   ".join(f"{title} {value:.3g}" for title, value in sample.numbers.items()))
@@ -47,9 +49,15 @@ def sheet(sample: Sample, num_frames: int, alpha: float, table: Colours) -> Imag
     """
     times = np.unique(np.linspace(0, len(sample.frames) - 1, num_frames).round().astype(int))
     numbers = sample.frames[times].tolist()
-    spoken = f"frames {', '.join(map(str, numbers))}   ({sample.seconds[times[0]]:.2f} to {sample.seconds[times[-1]]:.2f} s)"
-    rows = {title: [fitted(frame, FRAME_WIDTH) for frame in found] for title, found in pictures(sample, times, alpha, table)}
-    width = max((sum(frame.width + GAP for frame in row) for row in rows.values()), default=num_frames * (FRAME_WIDTH + GAP))
+    spoken = (
+        f"frames {', '.join(map(str, numbers))}   ({sample.seconds[times[0]]:.2f} to {sample.seconds[times[-1]]:.2f} s)"
+    )
+    rows = {
+        title: [fitted(frame, FRAME_WIDTH) for frame in found] for title, found in pictures(sample, times, alpha, table)
+    }
+    width = max(
+        (sum(frame.width + GAP for frame in row) for row in rows.values()), default=num_frames * (FRAME_WIDTH + GAP)
+    )
     lines = wrapped(caption(sample, spoken), LABEL_WIDTH + width + BAR_WIDTH)
     heights = {title: row[0].height + GAP for title, row in rows.items()}
     height = LINE * len(lines) + 2 * GAP + sum(heights.values()) + (CURVE_HEIGHT + LINE) * len(sample.curves)

@@ -104,7 +104,9 @@ def sample_of(number: int, answer: Any, target: str | int, evidence: Evidence | 
             numbers |= {f"share of {name}": share for name, share in shares.items()}
         curves["evidence"] = total.total()[0, :, :height, :width].mean((1, 2))
     for title, found in beside.maps.items():
-        single = Evidence({title: found[None].float()}, found.new_zeros(1), found.new_zeros(1), clip_size(answer), title)
+        single = Evidence(
+            {title: found[None].float()}, found.new_zeros(1), found.new_zeros(1), clip_size(answer), title
+        )
         maps[title] = single.upsample(mode="nearest").normalised().total()
     curves |= beside.curves
     probabilities = answer.probabilities(answer.output.float()) if place is not None else None

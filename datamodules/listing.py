@@ -80,6 +80,29 @@ def find_videos(root: Path) -> list[Listed]:
     return named([Listed(name_of(path, root), path) for path in paths])
 
 
+def find_at(path: Path, option: str) -> list[Listed]:
+    """Find the videos that a path means: the one that it is, or those in a folder.
+
+    Args:
+        path: A video file, a folder of numbered images, or a folder that is searched in depth.
+        option: Option that gave it, for messages.
+
+    Raises:
+        PathNotFoundError: When it does not exist.
+        FileNotFoundError: When it holds no videos.
+    """
+    if not path.exists():
+        raise PathNotFoundError(
+            option, path, "Expected a video file, a folder of numbered images, or a folder of those."
+        )
+    if path.is_file():
+        return [Listed(path.stem, path)]
+    found = find_videos(path)
+    if not found:
+        raise FileNotFoundError(f"{option}={path} holds no videos; expected files such as .mp4 or .avi")
+    return found
+
+
 def read_list(file: Path, root: Path) -> list[Listed]:
     """Read a list of videos, one per line, and check that they exist.
 

@@ -1,6 +1,6 @@
 """One video file, or a folder of videos, for whatever a task needs to predict on them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
@@ -13,16 +13,28 @@ from torch.utils.data import DataLoader
 
 from datamodules.faces.detector import CenterFace, FaceDetector
 from datamodules.faces.finding import FaceFinding
+from datamodules.video_clips import VideoClips
 from datamodules.video_faces import VideoFaces
+from datamodules.windows import Windows
 
+Crop = Literal["ava", "talkset", "ego4d_upstream", "none", "center", "multi_scale", "random_resized"]
 POSITIVE = ("window_s", "longest_s", "fps_of_frames", "decode_timeout_s")
 SHARES = ("min_overlap", "cut_threshold")
+CROPS = {"faces": "talkset", "clips": "center"}  # where nothing is said
+FINDING = ("min_overlap", "max_gap", "min_frames", "cut_threshold")
+READING = ("path", "cache", "reader", "fps_of_frames", "num_workers", "decode_timeout_s", "seed")
+FACES = (
+    *("tracks", "max_gap", "face_size", "audio_level", "hop", "missing_audio", "batching", "window_s", "longest_s"),
+    "first_image",
+)
+CLIPS = ("num_frames", "frame_step", "step_s", "eval_clips", "image_size", "resize", "normalization", "batch_size")
 
 
 class Video(LightningDataModule):
     """A video file of one's own, or a folder of them, for prediction; what batches hold follows from the task.
 
-    For a task that needs faces they are batches of face tracks (`datamodules.speakers.Speakers`) of
+    For a task that needs clips they are those of `datamodules.video_clips.VideoClips`, cut out as for the model's
+    training. For a task that needs faces they are batches of face tracks (`datamodules.speakers.Speakers`) of
     `datamodules.video_faces.VideoFaces`: of the tracks of a csv, or of the faces that a detector finds, which are
     followed from frame to frame up to the next cut. What was found and cut out is kept in the cache, so that the same
     video is looked at once; memory does not grow with its length.
@@ -38,7 +50,8 @@ class Video(LightningDataModule):
         max_gap: Frames without a box that are filled in between two; longer gaps part a track, or end it.
         cut_threshold: Share of pixels of other colours than in the frame before from which a scene begins.
         face_size: Side of a face in pixels.
-        crop: How faces are cut out: what the model was trained with, see `datamodules.faces.crops`.
+        crop: What the model was trained with. How faces are cut out (`datamodules.faces.crops`), None for ``talkset``;
+            or clips, ``none`` for the whole frame, everything else of `datamodules.videos.Videos` for its centre.
         audio_level: Level of the sound that the model was trained with: that of 16-bit files, or normalised.
         hop: Where rows of coefficients begin: ``exact``, or with the rounding of published code.
         missing_audio: What becomes of videos without sound: ``error``, or ``silence`` takes its place.
@@ -49,9 +62,19 @@ class Video(LightningDataModule):
         fps_of_frames: Frame rate of frame folders in Hz; None for 25.
         first_image: Number of the image of a frame folder that shows frame 0.
         reader: ``auto`` for what reads whole videos in order best; or the name of a backend.
+        num_frames: T, frames of a clip, as all that follows described with `datamodules.videos.Videos`.
+        frame_step: Distance of two frames of a clip.
+        step_s: The same in seconds, instead of ``frame_step``; None for that.
+        eval_clips: Clips of a video, spread evenly over it.
+        image_size: Height and width of a clip in pixels, or one number for both.
+        resize: How frames are brought to size.
+        normalization: Statistics of the pixels.
+        batch_size: Videos of clips per step and device.
+        windows: Sliding windows instead of clips.
         num_workers: Loader processes per device, and videos that are worked on at the same time.
         decode_timeout_s: Seconds after which a video counts as unreadable that is still not read; None for no deadline.
         seed: Of the loader.
+        **training: What tasks say of their training data; it has no part in a prediction.
 
     Raises:
         ValueError: When an option is out of its range.
@@ -76,9 +99,20 @@ class Video(LightningDataModule):
         "entity",
         "index",
         "fps",
+        "video",
+        "mean",
+        "std",
+        "row",
+        "rows",
+        "view",
+        "views",
+        "label",
+        "box_scores",
+        "box_count",
+        "class_id",
     )
     paths: ClassVar = {"path": (), "tracks": ()}
-    exact = ("boxes", "width", "seconds", "fps")
+    exact = ("boxes", "box_scores", "width", "seconds", "fps", "pools")
 
     def __init__(
         self,
@@ -91,7 +125,7 @@ class Video(LightningDataModule):
         max_gap: Annotated[int, "max_gap >= 0"] = 10,
         cut_threshold: Annotated[float, "0 < cut_threshold <= 1"] = 0.5,
         face_size: Annotated[int, "face_size >= 1"] = 112,
-        crop: Literal["ava", "talkset", "ego4d_upstream"] = "talkset",
+        crop: Crop | None = None,
         audio_level: Literal["int16", "rms0.1"] = "int16",
         hop: Literal["exact", "upstream"] = "exact",
         missing_audio: Literal["error", "silence"] = "error",
@@ -101,12 +135,23 @@ class Video(LightningDataModule):
         fps_of_frames: Annotated[float | None, "fps_of_frames > 0"] = None,
         first_image: int = 1,
         reader: Literal["auto", "decord", "torchcodec", "pyav"] = "auto",
+        num_frames: Annotated[int, "num_frames >= 1"] = 16,
+        frame_step: Annotated[int, "frame_step >= 1"] = 2,
+        step_s: Annotated[float | None, "step_s > 0"] = None,
+        eval_clips: Annotated[int, "eval_clips >= 1"] = 1,
+        image_size: Annotated[int | tuple[int, int], "image_size >= 1"] = 224,
+        resize: Literal["none", "short_side", "squash"] = "none",
+        normalization: Literal["imagenet", "zero_one", "minus_one_one"] = "imagenet",
+        batch_size: Annotated[int, "batch_size >= 1"] = 1,
+        windows: Windows | None = None,
         num_workers: Annotated[int, "num_workers >= 0"] = 2,
         decode_timeout_s: Annotated[float | None, "decode_timeout_s > 0"] = 60.0,
         seed: int = 0,
+        **training: Any,
     ) -> None:
         super().__init__()
-        self.save_hyperparameters(logger=False, ignore=["detector"])
+        self.save_hyperparameters(logger=False, ignore=["detector", "windows", *training])
+        self.windows = windows
         self.detector = detector or CenterFace()
         for name, least in {"min_frames": 1, "max_gap": 0, "face_size": 1, "num_workers": 0}.items():
             if self.hparams[name] < least:
@@ -141,6 +186,9 @@ class Video(LightningDataModule):
     ) -> dict[str, Any]:
         return self.content.transfer_batch_to_device(batch, device, dataloader_idx)
 
+    def on_after_batch_transfer(self, batch: dict[str, Any], dataloader_idx: int) -> dict[str, Any]:
+        return self.content.on_after_batch_transfer(batch, dataloader_idx)
+
     def feature_sources(self) -> dict[str, dict[str, Any]]:
         """Describe the videos by name (``datamodules.clips.describe``)."""
         return self.content.feature_sources()
@@ -154,7 +202,7 @@ class Video(LightningDataModule):
         return self.content.heard(name)
 
     @cached_property
-    def content(self) -> VideoFaces:
+    def content(self) -> VideoFaces | VideoClips:
         """What makes the batches that the task needs.
 
         Raises:
@@ -162,7 +210,7 @@ class Video(LightningDataModule):
         """
         task = None if self.trainer is None else self.trainer.lightning_module
         needs = getattr(task, "needs", ())
-        for provides, make in ((VideoFaces.provides, self._faces),):
+        for provides, make in ((VideoFaces.provides, self._faces), (VideoClips.provides, self._clips)):
             if set(needs) <= set(provides):
                 content = make()
                 content.trainer = self.trainer
@@ -171,9 +219,14 @@ class Video(LightningDataModule):
         raise ValueError(f"datamodule=video: its batches have no {lacking}, which {type(task).__name__} needs")
 
     def _faces(self) -> VideoFaces:
-        options = dict(self.hparams)
-        names = ("min_overlap", "max_gap", "min_frames", "cut_threshold")
-        finding = FaceFinding(self.detector, *(options[name] for name in names))
-        for name in ("min_overlap", "min_frames", "cut_threshold"):
-            del options[name]
-        return VideoFaces(finding=finding, **options)
+        finding = FaceFinding(self.detector, *self._options(FINDING).values())
+        return VideoFaces(finding=finding, crop=self._crop("faces"), **self._options(READING + FACES))
+
+    def _clips(self) -> VideoClips:
+        return VideoClips(crop=self._crop("clips"), windows=self.windows, **self._options(READING + CLIPS))
+
+    def _options(self, names: Sequence[str]) -> dict[str, Any]:
+        return {name: self.hparams[name] for name in names}
+
+    def _crop(self, content: str) -> str:
+        return self.hparams.crop or CROPS[content]

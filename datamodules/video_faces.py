@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
 from datamodules.clips import Source, UnreadableSource, describe
-from datamodules.errors import PathNotFoundError, VideoReadError
+from datamodules.errors import VideoReadError
 from datamodules.faces.cache import CHUNK_BYTES
 from datamodules.faces.finding import FaceFinding
 from datamodules.faces.tracking import FaceTrack
-from datamodules.listing import find_videos
+from datamodules.listing import find_at
 from datamodules.loading import Shard, seeded
 from datamodules.parallel import for_each
 from datamodules.reading import open_video
@@ -91,15 +91,7 @@ class VideoFaces(Speakers):
 
     def media(self) -> dict[str, Path]:
         """The videos by name: the path below the folder, without suffix."""
-        if not self.path.exists():
-            advice = "Expected a video file, a folder of numbered images, or a folder of those."
-            raise PathNotFoundError("datamodule.path", self.path, advice)
-        if self.path.is_file():
-            return {self.path.stem: self.path}
-        found = find_videos(self.path)
-        if not found:
-            raise FileNotFoundError(f"datamodule.path={self.path} holds no videos; expected files such as .mp4 or .avi")
-        return {video.name: video.path for video in found}
+        return {video.name: video.path for video in find_at(self.path, "datamodule.path")}
 
     def recordings(self) -> tuple[dict[str, Recording], dict[str, VideoReadError]]:
         return self.videos, {}

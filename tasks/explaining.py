@@ -90,8 +90,8 @@ def explainable_clips(model: nn.Module, batch: Mapping, classes: Sequence[str] =
     Args:
         model: Maps ``video`` (B, C, T, H, W) to (B, K).
         batch: Clips (docs/design.md): ``video``, ``mean``, ``std``, ``name``, ``frames``, ``seconds``, ``index``; with
-            ``target`` (B,) int64, -1 for unknown, where classes are known; with ``boxes`` and ``box_count`` where there
-            are candidate regions.
+            ``class_id`` (B,) int64, -1 for unknown, where classes are known; with ``boxes`` and ``box_count`` where
+            there are candidate regions.
         classes: Names of the K outputs.
     """
     with torch.no_grad():
@@ -118,8 +118,8 @@ def explainable_clips(model: nn.Module, batch: Mapping, classes: Sequence[str] =
 
 def true_class(batch: Mapping, clip: int) -> tuple[int, ...] | None:
     """The class of a clip; None where nobody knows."""
-    known = "target" in batch and int(batch["target"][clip]) >= 0
-    return (int(batch["target"][clip]),) if known else None
+    known = "class_id" in batch and int(batch["class_id"][clip]) >= 0
+    return (int(batch["class_id"][clip]),) if known else None
 
 
 def candidate_regions(batch: Mapping, clip: int) -> Tensor | None:
