@@ -63,6 +63,8 @@ class Saliency(Callback):
         UnknownLayerError: In `setup`, when the model has no such layer, with a list of those it has.
     """
 
+    writes_in_prediction = True
+
     def __init__(
         self,
         folder: str,
@@ -127,7 +129,8 @@ class Saliency(Callback):
         choice, self._choice = self._choice, None
         if choice is None:
             return
-        folder, topic = self.folder / stage, f"Saliency/{self.folder.absolute()}/{stage}/{self._runs}"
+        mode = str(trainer.state.fn.value)
+        folder, topic = self.folder / mode, f"Saliency/{self.folder.absolute()}/{mode}/{self._runs}"
         folder.mkdir(parents=True, exist_ok=True)
         chosen, missing = choice.settle(Notes(trainer, f"{topic}/choice").exchange, trainer.global_rank)
         with torch.inference_mode(False):

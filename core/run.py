@@ -202,6 +202,11 @@ def give_flops(trainer: Trainer, flops: float | None) -> None:
             callback.forward_flops = flops
 
 
+def writes_in_prediction(callback: Callback) -> bool:
+    """Whether something is left of a prediction by this callback."""
+    return isinstance(callback, BasePredictionWriter) or getattr(callback, "writes_in_prediction", False)
+
+
 def start(
     trainer: Trainer, task: LightningModule, datamodule: LightningDataModule, mode: str, checkpoint: Path | None
 ) -> None:
@@ -212,7 +217,7 @@ def start(
     """
     path = None if checkpoint is None else str(checkpoint)
     extra = {"return_predictions": False} if mode == "predict" else {}
-    if mode == "predict" and not any(isinstance(callback, BasePredictionWriter) for callback in trainer.callbacks):
+    if mode == "predict" and not any(map(writes_in_prediction, trainer.callbacks)):
         log.warning("warning: mode=predict keeps nothing: there is no callback that writes predictions")
     try:
         getattr(trainer, mode)(task, datamodule=datamodule, ckpt_path=path, weights_only=True, **extra)
