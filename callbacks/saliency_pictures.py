@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 from callbacks.saliency_sample import Sample
 from models.saliency.colours import Colours, blend, colour, colour_table
 
-FRAME_WIDTH, FILM_WIDTH = 144, 320  # of a picture in pixels; larger ones are made smaller
+SHEET_WIDTH, FILM_WIDTH = 160, 320  # of a frame, in pixels, roughly: small ones become a whole factor larger
 LABEL_WIDTH, LABEL_CHARACTERS = 124, 17
 BAR_WIDTH, BAR = 84, 14  # of the colour bar with its numbers, and of its colours
 CURVE_HEIGHT = 64
@@ -53,10 +53,10 @@ def sheet(sample: Sample, num_frames: int, alpha: float, table: Colours) -> Imag
         f"frames {', '.join(map(str, numbers))}   ({sample.seconds[times[0]]:.2f} to {sample.seconds[times[-1]]:.2f} s)"
     )
     rows = {
-        title: [fitted(frame, FRAME_WIDTH) for frame in found] for title, found in pictures(sample, times, alpha, table)
+        title: [fitted(frame, SHEET_WIDTH) for frame in found] for title, found in pictures(sample, times, alpha, table)
     }
     width = max(
-        (sum(frame.width + GAP for frame in row) for row in rows.values()), default=num_frames * (FRAME_WIDTH + GAP)
+        (sum(frame.width + GAP for frame in row) for row in rows.values()), default=num_frames * (SHEET_WIDTH + GAP)
     )
     lines = wrapped(caption(sample, spoken), LABEL_WIDTH + width + BAR_WIDTH)
     heights = {title: row[0].height + GAP for title, row in rows.items()}
@@ -95,7 +95,7 @@ def film(sample: Sample, alpha: float, table: Colours, width: int = FILM_WIDTH) 
         left, right = fitted(clips[time], width), fitted(overlays[time], width)
         across = left.width + GAP + right.width + BAR_WIDTH
         lines = wrapped(caption(sample, f"frame {number}   {sample.seconds[time]:.2f} s"), across)
-        page = Image.new("RGB", (across, LINE * len(lines) + 2 * GAP + left.height), PAPER)
+        page = Image.new("RGB", (across, LINE * len(lines) + 3 * GAP + left.height), PAPER)
         top = written(ImageDraw.Draw(page), lines, (GAP, GAP))
         page.paste(left, (0, top))
         page.paste(right, (left.width + GAP, top))
@@ -187,10 +187,10 @@ def written(draw: ImageDraw.ImageDraw, lines: Sequence[str], place: tuple[int, i
 
 
 def fitted(frame: NDArray[np.uint8], width: int) -> Image.Image:
-    """A frame of about this width: a whole factor larger, so that cells stay sharp, or smaller."""
+    """A frame of about this width: a whole factor larger, so that what is small stays sharp, or smaller."""
     image = Image.fromarray(np.ascontiguousarray(frame))
-    if image.width <= width:
-        factor = max(1, width // image.width)
+    factor = round(width / image.width)
+    if factor >= 1:
         return image.resize((image.width * factor, image.height * factor), Image.Resampling.NEAREST)
     return image.resize((width, round(image.height * width / image.width)), Image.Resampling.LANCZOS)
 
