@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from models.face_tracks import ROWS_PER_FRAME, frames_there, normalised_faces, require_sizes
 from models.masked_norm import MaskedBatchNorm
+from models.saliency_spec import SaliencySpec
 
 NORM = {"momentum": 0.01, "eps": 1e-3}  # of all layers, as published
 VIDEO, AUDIO = 3, 2  # dimensions of (T, H, W) and of (F, T)
@@ -137,6 +138,11 @@ class TrackEncoders(nn.Module):
         self.audio_encoder = AudioEncoder(block, widths)
         self.head = nn.Linear(self.dim, CLASSES)
         self.video_head = nn.Linear(self.dim, CLASSES)
+
+    def saliency_spec(self) -> SaliencySpec:
+        """Say how scores can be explained: by the last maps of each face, of which there is one per frame."""
+        last = len(self.video_encoder.blocks) - 1
+        return SaliencySpec(layers={"faces": f"video_encoder.blocks.{last}"}, method="grad_cam")
 
     def encode(self, faces: Tensor, audio: Tensor, valid: Tensor | None, length: Tensor | None) -> Encoded:
         """Encode both streams; see the model's ``forward``."""

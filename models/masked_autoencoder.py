@@ -20,6 +20,7 @@ from models.masking import (
 from models.positions import grid_table
 from models.reconstruction import CHANNELS
 from models.region_prior import Regions
+from models.saliency_spec import SaliencySpec
 from models.transformer import NORM_EPS, BlockStack
 from models.vit import INIT_STD, VisionTransformer
 
@@ -176,6 +177,23 @@ class MaskedAutoencoder(nn.Module):
             self.num_decoded = self.num_tokens // CELL_SIZE * kept
         self.apply(initialise_linear)
         nn.init.trunc_normal_(self.mask_token, std=INIT_STD)
+
+    def saliency_spec(self) -> SaliencySpec:
+        """Say how the features of whole clips can be explained: the means of what the encoder makes of all tokens.
+
+        Pretraining has no classes, so that attention is followed back unless a direction among features is the target,
+        of which evidence is exact. `forward` hides tokens; who explains gives a function of clips instead:
+        ``lambda video: model.encoder.forward_features(video).mean(1)``.
+        """
+        inner = self.encoder.saliency_spec()
+        return SaliencySpec(
+            layers={stream: f"encoder.{name}" for stream, name in inner.layers.items()},
+            grid=inner.grid,
+            head="homogeneous",
+            features={"tokens": "encoder.norm"},
+            attention=tuple(f"encoder.{name}" for name in inner.attention),
+            method="rollout",
+        )
 
     @property
     def noise_size(self) -> int:

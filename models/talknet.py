@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from models.face_tracks import ROWS_PER_FRAME, frames_there, normalised_faces, require_sizes
 from models.interaction import Seats
 from models.mrope import Rotary
+from models.saliency_spec import SaliencySpec
 from models.talknet_attention import StreamLayer
 from models.talknet_audio import SE_REDUCTION, AudioEncoder
 from models.talknet_visual import VisualEncoder
@@ -100,6 +101,10 @@ class TalkNet(nn.Module):
         self.head = nn.Linear(2 * dim, CLASSES)
         self.audio_head = nn.Linear(dim, CLASSES)
         self.video_head = nn.Linear(dim, CLASSES)
+
+    def saliency_spec(self) -> SaliencySpec:
+        """Say how scores can be explained: by the last maps of each face, of which there is one per frame."""
+        return SaliencySpec(layers={"faces": "video_encoder.frontend.maps"}, method="grad_cam")
 
     def forward(
         self,

@@ -53,6 +53,7 @@ class VisualFrontend(nn.Module):
         self.pool = nn.MaxPool2d(3, 2, 1)
         pairs = zip((widths[0], *widths[:-1]), widths, STRIDES, strict=True)
         self.pairs = nn.Sequential(*(ResidualPair(*pair) for pair in pairs))
+        self.maps = nn.Identity()  # maps over time (B, C, T, h, w), to be looked at from outside
 
     def forward(self, faces: Tensor, mask: Tensor | None = None) -> Tensor:
         """Encode faces.
@@ -64,11 +65,12 @@ class VisualFrontend(nn.Module):
         Returns:
             (B, T, C), 0 where there is no face.
         """
-        maps = self.stem(faces, mask)
-        tokens = self.pairs(maps).mean((2, 3))
+        maps = self.pairs(self.stem(faces, mask))
         if mask is None:
-            return tokens.unflatten(0, (len(faces), -1))
-        return tokens.new_zeros(*mask.shape, tokens.shape[1]).index_put((mask,), tokens)
+            maps = maps.unflatten(0, (len(faces), -1))
+        else:
+            maps = maps.new_zeros(*mask.shape, *maps.shape[1:]).index_put((mask,), maps)
+        return self.maps(maps.transpose(1, 2)).mean((3, 4)).transpose(1, 2)
 
     def stem(self, faces: Tensor, mask: Tensor | None = None) -> Tensor:
         """Maps (N, C, S / 4, S / 4) of the N faces that are there, item by item."""

@@ -12,7 +12,9 @@ from metrics.ava import FrameMAP
 from metrics.weighted_mean import WeightedMean
 from models.action_detector import ActionDetector
 from models.action_losses import action_losses, action_scores
+from tasks.actor_evidence import explain_actors
 from tasks.evaluation import STAGES, ExactEvaluation
+from tasks.explaining import Explainable
 from tasks.key_frames import KeyFrame, fuse_views
 from tasks.mask_draws import MaskDraws, Masks
 from tasks.optimization import optimizer_and_schedule
@@ -145,6 +147,10 @@ class ActionDetection(ExactEvaluation):
     def detect(self, batch: dict) -> list[KeyFrame]:
         """Classify the actors of an evaluation batch, over all views of every key frame."""
         return fuse_views(batch, self._forward(batch, self.mask_draws.of_evaluation(batch))["logits"])
+
+    def explainables(self, batch: dict) -> list[Explainable]:
+        """What is said of each actor of each clip, to be explained; see `tasks.actor_evidence`."""
+        return explain_actors(self, batch)
 
     def scores(self, logits: Tensor) -> Tensor:
         """Probabilities (R, C) of the logits (R, C) of actors."""

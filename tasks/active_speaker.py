@@ -14,6 +14,8 @@ from metrics.weighted_mean import WeightedMean
 from models.asd_losses import CLASSES, UNKNOWN, ScoreKind, frame_losses, speaking_scores, track_losses
 from models.light_losses import at_temperature, temperature_at
 from tasks.evaluation import STAGES, ExactEvaluation
+from tasks.explaining import Explainable
+from tasks.face_evidence import explain_faces
 from tasks.optimization import optimizer_and_schedule
 from tasks.step_mean import StepMean
 from tasks.track_durations import scores_by_durations
@@ -192,6 +194,10 @@ class ActiveSpeaker(ExactEvaluation):
             for row in range(len(valid))
         ]
 
+    def explainables(self, batch: dict) -> list[Explainable]:
+        """What is said of each face track, to be explained; see `tasks.face_evidence`."""
+        return explain_faces(self, batch)
+
     def frame_losses(self, batch: dict, output: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         """Weighted losses and weights (B, T) of the frames of a batch, both 0 where a frame does not count."""
         hparams = self.hparams
@@ -219,12 +225,12 @@ class ActiveSpeaker(ExactEvaluation):
         if self.hparams.durations is None or self.trainer.state.fn == TrainerFn.FITTING:
             return self.scores((output or self._forward(batch))["logits"])
         settings = self.hparams.durations, self.hparams.duration_weights, self.hparams.score
-        return scores_by_durations(self.model, self._inputs(batch), batch["fps"], *settings)
+        return scores_by_durations(self.model, self.inputs(batch), batch["fps"], *settings)
 
     def _forward(self, batch: dict) -> dict[str, Tensor]:
-        return self.model(**self._inputs(batch))
+        return self.model(**self.inputs(batch))
 
-    def _inputs(self, batch: dict) -> dict[str, Tensor]:
+    def inputs(self, batch: dict) -> dict[str, Tensor]:
         """What the model is given of a batch."""
         faces, audio, boxes = batch["faces"], batch["audio"], batch["boxes"]
         if self.hparams.without == "audio":

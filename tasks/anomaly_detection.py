@@ -14,7 +14,9 @@ from metrics.frame_anomaly import FrameAnomaly
 from metrics.weighted_mean import WeightedMean
 from models.anomaly_detector import AnomalyDetector
 from tasks.evaluation import STAGES, ExactEvaluation
+from tasks.explaining import Explainable
 from tasks.optimization import optimizer_and_schedule
+from tasks.row_evidence import explain_rows
 
 log = logging.getLogger(__name__)
 
@@ -78,14 +80,14 @@ class AnomalyDetection(ExactEvaluation):
         loss = self.mean_loss[stage]
         loss.update(batch["index"], *self.model.errors(output, batch["label"], mask))
         self.log(f"{stage}/loss", loss, on_epoch=True, batch_size=len(mask))
-        scores = torch.cat(self._frame_scores(output, batch))
+        scores = torch.cat(self.frame_scores(output, batch))
         labels = torch.cat([label[:frames] for label, frames in zip(batch["frame_label"], num_frames, strict=True)])
         self.frame_anomaly[stage].update(batch["index"], batch["num_frames"], scores, labels, batch["scene"])
 
     def predict_step(self, batch: dict, batch_idx: int) -> dict[str, Tensor]:
         """Score the frames of videos: float64 (N,) by the name of each."""
         output = self.model(batch["features"], batch["mask"])
-        return dict(zip(batch["name"], self._frame_scores(output, batch), strict=True))
+        return dict(zip(batch["name"], self.frame_scores(output, batch), strict=True))
 
     def on_validation_epoch_end(self) -> None:
         self._log_frame_anomaly("val")
@@ -93,10 +95,15 @@ class AnomalyDetection(ExactEvaluation):
     def on_test_epoch_end(self) -> None:
         self._log_frame_anomaly("test")
 
+    def explainables(self, batch: dict) -> list[Explainable]:
+        """What is said of each video, to be explained; see `tasks.row_evidence`."""
+        return explain_rows(self, batch)
+
     def configure_optimizers(self) -> Optimizer | dict:
         return optimizer_and_schedule(self)
 
-    def _frame_scores(self, output: dict[str, Tensor], batch: dict) -> list[Tensor]:
+    def frame_scores(self, output: dict[str, Tensor], batch: dict) -> list[Tensor]:
+        """Scores (N,) of the frames of each video."""
         scores = []
         for video, frames in enumerate(batch["num_frames"].tolist()):
             there = batch["mask"][video]

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -23,11 +23,14 @@ class Beside:
         maps: By title, (T', H', W') on any grid over the clip, such as which tokens a sampler chooses.
         curves: By title, (N,) numbers spread evenly over the time of the clip, such as a waveform, or scores.
         numbers: By title, such as the share of the sound.
+        pictures: By kind, what a picture of its own shows: numpy arrays, numbers and strings, which are the arguments
+            of the function of that kind in `callbacks.saliency_pictures_beside`.
     """
 
     maps: Mapping[str, Tensor] = field(default_factory=dict)
     curves: Mapping[str, Tensor] = field(default_factory=dict)
     numbers: Mapping[str, float] = field(default_factory=dict)
+    pictures: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 def nothing_beside(target: int | None) -> Beside:

@@ -21,9 +21,11 @@ from models.reconstruction import (
 )
 from models.region_prior import Regions
 from tasks.evaluation import STAGES, ExactEvaluation
+from tasks.explaining import Explainable
 from tasks.noise import sample_noise
 from tasks.optimization import optimizer_and_schedule
 from tasks.panels import reconstruction_panels
+from tasks.token_evidence import explain_clips
 
 EVALUATION_EPOCH = 0  # masks of evaluation do not change from epoch to epoch
 
@@ -134,11 +136,19 @@ class MaskedPretraining(ExactEvaluation):
         Returns:
             Rows (B, 3, T, H, W) in [0, 1] by title.
         """
-        output = self.model(batch["video"], regions=self._regions(batch), noise=self._noise(batch, EVALUATION_EPOCH))
+        output = self.draw(batch)
         if not output["counted"].all():  # a decoder with a mask of its own left hidden tokens out
             output = self.model(batch["video"], encoder_mask=output["hidden"], decoder_mask=~output["hidden"])
         sizes = self.model.grid, self.model.tubelet
         return reconstruction_panels(self._pixels(batch), output, *sizes, self.hparams.normalise_targets)
+
+    def draw(self, batch: dict) -> dict[str, Tensor]:
+        """What the model makes of clips under the masks of evaluation."""
+        return self.model(batch["video"], regions=self._regions(batch), noise=self._noise(batch, EVALUATION_EPOCH))
+
+    def explainables(self, batch: dict) -> list[Explainable]:
+        """What is made of each clip, to be explained; see `tasks.token_evidence`."""
+        return explain_clips(self, batch)
 
     def configure_optimizers(self) -> Optimizer | dict:
         return optimizer_and_schedule(self)

@@ -52,8 +52,17 @@ class MaskDraws:
             if self.masks == "none":
                 return {"masks": self.head.region_masks(placement)}
             return {"masks": self.head.upstream_masks(placement, self._stream)}
+        return self._seeded(batch, self.draws if self.masks == "average" else 1)
+
+    def of_explanation(self, batch: dict) -> dict[str, Tensor]:
+        """The same, but for what is new each time: a clip that is explained keeps its masks, and no stream moves on."""
+        if self.masks in ("random", "upstream"):
+            return self._seeded(batch, 1)
+        return self.of_evaluation(batch)
+
+    def _seeded(self, batch: dict, draws: int) -> dict[str, Tensor]:
         clips = zip(batch["name"], batch["second"].tolist(), batch["view"].tolist(), strict=True)
-        return self._noise(batch, list(clips), self.draws if self.masks == "average" else 1)
+        return self._noise(batch, list(clips), draws)
 
     def _noise(self, batch: dict, clips: list[tuple], draws: int) -> dict[str, Tensor]:
         if not self.head.masked:

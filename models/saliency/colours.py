@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from models.saliency.colour_tables import MAGMA, VIRIDIS
+from models.saliency.colour_tables import COOLWARM, MAGMA, VIRIDIS
 
-Colours = Literal["viridis", "magma", "jet"]
+Colours = Literal["viridis", "magma", "coolwarm", "jet"]
 LEVELS = 256
 FAINTEST = 20  # alpha of a focus map where a frame's map is lowest, as published
 JET_CENTRES = (3, 2, 1)  # quarters of the range at which red, green and blue are full
@@ -22,7 +22,7 @@ def colour(maps: Tensor, table: Colours = "viridis") -> Tensor:
     Args:
         maps: Values beyond [0, 1] get the colours of its ends.
         table: ``viridis`` and ``magma`` are perceptually uniform and run from dark to bright; ``jet``, of published
-            saliency tubes, has edges where the map has none.
+            saliency tubes, has edges where the map has none; ``coolwarm`` is for `balanced` maps, grey in its middle.
 
     Raises:
         ValueError: For an unknown table.
@@ -39,8 +39,17 @@ def colour_table(table: Colours) -> Tensor:
     with torch.inference_mode(False):
         if table == "jet":
             return (jet(torch.linspace(0, 1, LEVELS)) * (LEVELS - 1)).round().byte()
-        stored = base64.b64decode({"magma": MAGMA, "viridis": VIRIDIS}[table])
+        stored = base64.b64decode({"coolwarm": COOLWARM, "magma": MAGMA, "viridis": VIRIDIS}[table])
         return torch.from_numpy(np.frombuffer(stored, np.uint8).reshape(LEVELS, 3).copy())
+
+
+def balanced(maps: Tensor) -> Tensor:
+    """Bring signed maps (B, ...) to [0, 1] with nothing at 0.5, by one factor for what speaks for and against.
+
+    The largest size of a clip becomes an end of the range: 1 where it speaks for the target, 0 where against.
+    """
+    most = maps.abs().flatten(1).amax(1).view(-1, *(1,) * (maps.ndim - 1))
+    return 0.5 + maps / (2 * most).where(most > 0, torch.inf)
 
 
 def jet(values: Tensor) -> Tensor:

@@ -67,6 +67,9 @@ def explaining(model: nn.Module) -> Iterator[None]:
         for device in devices:
             stack.enter_context(torch.autocast(device, enabled=False))
         stack.enter_context(torch.compiler.set_stance("force_eager"))
+        if any(isinstance(module, nn.RNNBase) for module in model.modules()):
+            # cuDNN has gradients of recurrent layers in training only.
+            stack.enter_context(torch.backends.cudnn.flags(enabled=False))
         try:
             model.eval()
             for parameter, _ in trained:

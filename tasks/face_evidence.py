@@ -1,0 +1,154 @@
+"""What a detector of active speakers says of each face, to be explained: where, and how much by the sound."""
+
+from collections.abc import Mapping
+from functools import partial
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from metrics.faithfulness import energy_inside
+from models.face_tracks import MAX_GREY, PIXEL_MEAN, PIXEL_STD, ROWS_PER_FRAME
+from models.saliency import evidence_of
+from models.saliency.streams import evidence_of_streams
+from tasks.explaining import Beside, Explainable
+
+if TYPE_CHECKING:
+    from tasks.active_speaker import ActiveSpeaker
+
+CLASSES = ("silent", "speaking")
+SPEAKING = 1
+PER_ROW = ("faces", "audio", "boxes", "valid", "length", "seconds", "scene")
+
+
+def explain_faces(task: "ActiveSpeaker", batch: Mapping) -> list[Explainable]:
+    """The answers about each face track of a batch that has a face; see `tasks.explaining.Explainable`."""
+    return [_answer(task, batch, row) for row in range(len(batch["valid"])) if batch["valid"][row].any()]
+
+
+class FaceTrack:
+    """One row of a batch of face tracks as a clip of grey faces, and what the model says when that changes.
+
+    Faces are normalised, (M, 1, T, S, S), black where there is none; T is the length of the row. Where the model looks
+    at all faces of a scene, the others stay as they are.
+
+    Args:
+        task: The task.
+        batch: Face tracks.
+        row: Which.
+    """
+
+    def __init__(self, task: "ActiveSpeaker", batch: Mapping, row: int) -> None:
+        alone = torch.arange(len(batch["scene"]), device=batch["scene"].device) == row
+        beside = getattr(task.model, "context", "track") == "scene"
+        rows = (batch["scene"] == batch["scene"][row] if beside else alone).nonzero().flatten().tolist()
+        frames = int(batch["length"][rows].max())
+        self.task, self.row, self.frames = task, rows.index(row), int(batch["length"][row])
+        self.rows = {key: batch[key][rows].clone() for key in PER_ROW}
+        self.rows = {key: _first(each, key, frames) for key, each in self.rows.items()}
+        self.faces, self.audio = (self.rows[key][self.row] for key in ("faces", "audio"))
+        self.faces, self.audio = self.faces[: self.frames].float(), self.audio[: ROWS_PER_FRAME * self.frames]
+        self.valid = self.rows["valid"][self.row, : self.frames]
+
+    @property
+    def clip(self) -> Tensor:
+        """(1, 1, T, S, S), normalised."""
+        return ((self.faces / MAX_GREY - PIXEL_MEAN) / PIXEL_STD)[None, None]
+
+    def logits(self, clips: Tensor) -> Tensor:
+        """Of silence and of speech, (M, 2), each against the other: means over the frames with a face."""
+        margin = self.margins((clips[:, 0] * PIXEL_STD + PIXEL_MEAN) * MAX_GREY) * self.valid
+        mean = margin.sum(1) / self.valid.sum()
+        return torch.stack([-mean, mean], 1) / 2  # their softmax is that of the model's own logits
+
+    def margins(self, faces: Tensor, audio: Tensor | None = None) -> Tensor:
+        """Logit of speaking minus that of silence in each frame, (M, T), for other faces (M, T, S, S) or sound."""
+        versions, rows = len(faces), len(self.rows["faces"])
+        batch = {key: each.repeat(versions, *(1,) * (each.ndim - 1)) for key, each in self.rows.items()}
+        where = torch.arange(versions, device=faces.device) * rows + self.row
+        batch["scene"] = torch.arange(versions, device=faces.device).repeat_interleave(rows)
+        batch["faces"] = _put(batch["faces"].to(faces.dtype), where, faces)
+        if audio is not None:
+            batch["audio"] = _put(batch["audio"], where, audio.to(batch["audio"].dtype))
+        logits = self.task.model(**self.task.inputs(batch))["logits"][where, : self.frames]
+        return logits[..., SPEAKING] - logits[..., 1 - SPEAKING]
+
+
+def _answer(task: "ActiveSpeaker", batch: Mapping, row: int) -> Explainable:
+    track = FaceTrack(task, batch, row)
+    with torch.no_grad():
+        output = track.logits(track.clip)[0]
+    known, side = batch["target"][row, : track.frames], track.faces.shape[-1]
+    known = known[known >= 0]
+    lower_half = torch.tensor([[0.0, side / 2, side, side]], device=output.device)  # where mouths are
+    target, seconds = batch["target"][row, : track.frames].clone(), batch["seconds"][row, : track.frames].cpu().clone()
+    return Explainable(
+        name=batch["name"][row],
+        key=(int(batch["index"][row]),),
+        frames=batch["frames"][row, : track.frames].cpu().clone(),
+        seconds=seconds,
+        output=output,
+        video=track.clip,
+        run=track.logits,
+        mean=output.new_tensor([PIXEL_MEAN]),
+        std=output.new_tensor([PIXEL_STD]),
+        subject=batch["entity"][row],
+        kind="face",
+        classes=CLASSES,
+        truth=(int(known.float().mean() > 0.5),) if len(known) else None,
+        regions=torch.where(track.valid[:, None, None], lower_half, torch.nan),
+        beside=partial(_beside, track, seconds, target),
+    )
+
+
+def _beside(track: FaceTrack, seconds: Tensor, target: Tensor, explained: int | None) -> Beside:
+    """The score over time, where on each face, and the sound with its share."""
+    if explained is None:
+        return Beside()
+    task, sign = track.task, 1 if explained == SPEAKING else -1
+    options = {"method": "grad_cam", "run": track.logits, "temporal_weights": "per_frame"}
+    # What a channel is worth changes with the sound and with the frames around: weights per frame.
+    maps = evidence_of(task.model, track.clip, explained, **options).maps["faces"][0]
+    streams = {"faces": track.faces[None], "audio": track.audio[None]}
+    blanks = {name: torch.zeros_like(each) for name, each in streams.items()}
+    found = evidence_of_streams(task.model, track.margins, streams, blanks, track.valid[None])
+    by_gradient, by_blanking = (float(each["audio"][0]) for each in (found.by_gradient(), found.by_blanking()))
+    lower = torch.zeros_like(maps, dtype=torch.bool)
+    lower[:, (maps.shape[1] + 1) // 2 :] = True
+    numbers = {
+        "share of the sound, gradient x input": by_gradient,
+        "share of the sound, by blanking": by_blanking,
+        "in the lower half of the face": float(energy_inside(maps[None], lower[None])[0]),
+    }
+    scores, sound = found.scores[0], sign * found.parts["audio"][0]
+    return Beside(
+        curves={"score of speaking": scores, "sound": sound.unflatten(0, (-1, ROWS_PER_FRAME)).sum((1, 2))},
+        numbers=numbers,
+        pictures={
+            "face": {
+                "seconds": seconds.numpy(),
+                "faces": track.faces.byte().cpu().numpy(),
+                "maps": maps.cpu().numpy(),
+                "valid": track.valid.cpu().numpy(),
+                "scores": scores.float().cpu().numpy(),
+                "blanked": {name: each[0].float().cpu().numpy() for name, each in found.blanked.items()},
+                "speaks": (target == SPEAKING).cpu().numpy(),
+                "cepstra": track.audio.float().cpu().numpy(),
+                "heard": sound.float().cpu().numpy(),
+                "explained": CLASSES[explained],
+                "numbers": numbers,
+            }
+        },
+    )
+
+
+def _first(each: Tensor, key: str, frames: int) -> Tensor:
+    if key in ("length", "scene"):
+        return each
+    return each[:, : ROWS_PER_FRAME * frames if key == "audio" else frames]
+
+
+def _put(rows: Tensor, where: Tensor, given: Tensor) -> Tensor:
+    """Rows with others in the place of some, from their beginning on."""
+    filled = torch.cat([given, rows[where, given.shape[1] :]], 1)
+    return rows.index_copy(0, where, filled)
