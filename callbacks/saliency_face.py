@@ -82,7 +82,7 @@ def draw_face(
         axes.tick_params(labelsize=7)
     panels[4].set_xlabel("second", fontsize=9, color=INK)
     panels[4].set_xlim(span)
-    facts = "; ".join(f"{name}: {number:.0%}" for name, number in numbers.items())
+    facts = "; ".join(f"{name}: {number:.0%}" for name, number in numbers.items() if np.isfinite(number))
     entitle(figure, f"{title} (red speaks for {explained}, blue against; shaded: labelled speech)", facts)
     return png(figure)
 

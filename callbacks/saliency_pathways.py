@@ -21,6 +21,7 @@ def draw_pathways(
     maps: Mapping[str, np.ndarray],
     extent: tuple[float, float],
     inside: Mapping[str, float],
+    shares: Mapping[str, float],
     method: str,
     error: float | None,
 ) -> bytes:
@@ -33,6 +34,7 @@ def draw_pathways(
         maps: Of each pathway (h, w), signed, means over its frames.
         extent: Width and height of the maps over those of the frame.
         inside: Share of what speaks for it that is in the box, of each pathway; nan where nothing does.
+        shares: Of all evidence, of each pathway.
         method: How they were found.
         error: By how much an exact method misses the logit; None for one that does not add up.
 
@@ -53,8 +55,8 @@ def draw_pathways(
         reach = (-0.5, width * extent[0] - 0.5, height * extent[1] - 0.5, -0.5)
         look = {"cmap": SIGNED, "vmin": -most, "vmax": most, "interpolation": "bilinear", "alpha": OPACITY}
         drawn = axes.imshow(found, extent=reach, **look)
-        share = "nothing speaks for it" if np.isnan(inside[path]) else f"{inside[path]:.0%} inside the box"
-        axes.set_title(f"{path}: {share}", loc="left", fontsize=9, color=INK)
+        where = "nothing speaks for it" if np.isnan(inside[path]) else f"{inside[path]:.0%} inside the box"
+        axes.set_title(f"{path}, {shares[path]:.0%} of all evidence: {where}", loc="left", fontsize=9, color=INK)
     for axes in panels:
         axes.set(xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5))
         x1, y1, x2, y2 = np.clip(box, 0, 1) * np.tile((width - 1, height - 1), 2)

@@ -1,18 +1,19 @@
 """Draws what a masked autoencoder makes of a clip: tokens that a sampler shows, attention, and features in colour."""
 
 from collections.abc import Mapping
+from textwrap import fill
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from callbacks.anomaly_pictures import DPI, INK, entitle, png
 from callbacks.saliency_pathways import OPACITY, SIGNED, faint
 
 WIDEST = 8  # frames in a row
+LABEL = 14  # characters in a line
 CELL = 1.25  # width of a frame, in inches
 HIDDEN = 0.2  # brightness of what is hidden
-SAMPLER = "probability to be shown"
+BAR = 0.12  # width of a colour bar, of a frame
 
 
 def draw_tokens(
@@ -30,7 +31,7 @@ def draw_tokens(
         frames: (T, H, W, 3) uint8.
         numbers: (T,), of the frames.
         shown: (T', h, w) bool, tokens that the encoder sees.
-        maps: By title (T', h, w); the sampler's is signed, in powers of two of chance.
+        maps: By title (T', h, w), how much more than an equal share a token has, in powers of two.
         features: (T', h, w, 3) in [0, 1].
 
     Returns:
@@ -44,9 +45,13 @@ def draw_tokens(
     size = len(columns) * CELL + 3.2, len(titles) * height + 0.9
     figure = Figure(figsize=size, dpi=DPI, layout="constrained")
     figure.get_layout_engine().set(h_pad=0.01, w_pad=0.01, hspace=0.03, wspace=0.02)
-    grid = figure.subplots(len(titles), len(columns), squeeze=False)
+    ratios = [1.0] * len(columns) + [BAR]
+    grid = figure.subplots(len(titles), len(columns) + 1, squeeze=False, width_ratios=ratios)
     for row, name in enumerate(titles):
-        label(grid[row, 0], name)
+        grid[row, 0].set_ylabel(fill(name, LABEL), fontsize=8, color=INK, rotation=0, ha="right", va="center")
+    for axes in grid.flat:
+        axes.set(xticks=[], yticks=[])
+        axes.spines[:].set_visible(False)
     for column, (step, time) in enumerate(zip(columns, first, strict=True)):
         frame = frames[time]
         grid[0, column].imshow(frame)
@@ -54,24 +59,19 @@ def draw_tokens(
         visible = enlarged(shown[step], frame)[..., None]
         grid[1, column].imshow((frame * np.where(visible, 1.0, HIDDEN)).astype(np.uint8))
         grid[-1, column].imshow(features[step], interpolation="nearest")
-    for row, (name, found) in enumerate(maps.items(), start=2):
+    for row, found in enumerate(maps.values(), start=2):
         most = float(np.abs(found).max()) or 1.0
-        look = {"cmap": SIGNED, "vmin": -most} if name == SAMPLER else {"cmap": "viridis", "vmin": 0}
+        look = {"cmap": SIGNED, "vmin": -most, "vmax": most, "alpha": OPACITY, "interpolation": "nearest"}
         for column, (step, time) in enumerate(zip(columns, first, strict=True)):
             axes, reach = grid[row, column], (-0.5, frames.shape[2] - 0.5, frames.shape[1] - 0.5, -0.5)
             axes.imshow(faint(frames[time]))
-            drawn = axes.imshow(found[step], extent=reach, vmax=most, alpha=OPACITY, interpolation="nearest", **look)
-        bar = figure.colorbar(drawn, ax=grid[row].tolist(), pad=0.01)
-        bar.set_label("powers of two\nof chance" if name == SAMPLER else "1: as everywhere", fontsize=7, color=INK)
+            drawn = axes.imshow(found[step], extent=reach, **look)
+        bar = figure.colorbar(drawn, cax=grid[row, -1])
+        bar.set_label("powers of two", fontsize=7, color=INK)
         bar.ax.tick_params(labelsize=7)
     share = f"{shown.mean():.0%} of the tokens are shown to the encoder in pretraining; attention and features see all"
-    entitle(figure, title, f"{share}; colours of features: their first three principal components")
+    entitle(figure, title, f"{share}; maps: above or below an equal share; colours of features: principal components")
     return png(figure)
-
-
-def label(axes: Axes, text: str) -> None:
-    """Write left of a row of frames."""
-    axes.text(-0.08, 0.5, text.replace(" to ", "\nto "), transform=axes.transAxes, ha="right", va="center", fontsize=8)
 
 
 def enlarged(cells: np.ndarray, frame: np.ndarray) -> np.ndarray:

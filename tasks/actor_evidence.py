@@ -79,7 +79,7 @@ def _answers(task: "ActionDetection", one: dict) -> list[Explainable]:
         found.append(
             Explainable(
                 name=one["name"][0],
-                key=(*numbers, int(one["actor"][actor])),
+                key=tuple(numbers),
                 frames=one["frames"][0].cpu(),
                 seconds=one["seconds"][0].cpu(),
                 output=output,
@@ -113,17 +113,20 @@ def _beside(
     sides = box.new_tensor([columns, rows]) * model.head.stride
     scale = one["size"][0].flip(0).to(box) / sides
     inside = shares_inside(evidence, box * scale.repeat(2))
-    numbers = {f"inside the box, {path}": float(share[0]) for path, share in inside.items()}
+    inside = {path: float(share[0]) for path, share in inside.items()}
+    shares = {path: float(share[0]) for path, share in evidence.shares().items()}
+    numbers = {f"inside the box, {path}": share for path, share in inside.items()}
     error = float(evidence.completeness_error()[0]) if evidence.exact else None
     return Beside(
-        numbers=numbers | {f"share of the {path} pathway": float(each[0]) for path, each in evidence.shares().items()},
+        numbers=numbers,
         pictures={
             "pathways": {
                 "frame": _key_frame(model, one),
                 "box": box.cpu().numpy(),
                 "maps": {path: maps[0].mean(0).cpu().numpy() for path, maps in evidence.maps.items()},
                 "extent": tuple((sides / one["size"][0].flip(0)).tolist()),
-                "inside": {path: float(share[0]) for path, share in inside.items()},
+                "inside": inside,
+                "shares": shares,
                 "method": evidence.method,
                 "error": error,
             }

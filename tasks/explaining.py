@@ -24,7 +24,7 @@ class Beside:
         curves: By title, (N,) numbers spread evenly over the time of the clip, such as a waveform, or scores.
         numbers: By title, such as the share of the sound.
         pictures: By kind, what a picture of its own shows: numpy arrays, numbers and strings, which are the arguments
-            of the function of that kind in `callbacks.saliency_pictures_beside`.
+            of the function of that kind in `callbacks.saliency_beside`.
     """
 
     maps: Mapping[str, Tensor] = field(default_factory=dict)

@@ -39,16 +39,17 @@ class FaceTrack:
     """
 
     def __init__(self, task: "ActiveSpeaker", batch: Mapping, row: int) -> None:
-        alone = torch.arange(len(batch["scene"]), device=batch["scene"].device) == row
-        beside = getattr(task.model, "context", "track") == "scene"
-        rows = (batch["scene"] == batch["scene"][row] if beside else alone).nonzero().flatten().tolist()
-        frames = int(batch["length"][rows].max())
-        self.task, self.row, self.frames = task, rows.index(row), int(batch["length"][row])
-        self.rows = {key: batch[key][rows].clone() for key in PER_ROW}
-        self.rows = {key: _first(each, key, frames) for key, each in self.rows.items()}
-        self.faces, self.audio = (self.rows[key][self.row] for key in ("faces", "audio"))
-        self.faces, self.audio = self.faces[: self.frames].float(), self.audio[: ROWS_PER_FRAME * self.frames]
-        self.valid = self.rows["valid"][self.row, : self.frames]
+        company = []
+        if getattr(task.model, "context", "track") == "scene":
+            places = (batch["scene"] == batch["scene"][row]).nonzero().flatten().tolist()
+            company = [place for place in places if place != row]
+        rows = [row, *company]
+        longest = int(batch["length"][rows].max())
+        self.task, self.frames = task, int(batch["length"][row])
+        self.rows = {key: _first(batch[key][rows], key, longest).clone() for key in PER_ROW}
+        self.faces = self.rows["faces"][0, : self.frames].float()
+        self.audio = self.rows["audio"][0, : ROWS_PER_FRAME * self.frames]
+        self.valid = self.rows["valid"][0, : self.frames]
 
     @property
     def clip(self) -> Tensor:
@@ -63,14 +64,18 @@ class FaceTrack:
 
     def margins(self, faces: Tensor, audio: Tensor | None = None) -> Tensor:
         """Logit of speaking minus that of silence in each frame, (M, T), for other faces (M, T, S, S) or sound."""
-        versions, rows = len(faces), len(self.rows["faces"])
-        batch = {key: each.repeat(versions, *(1,) * (each.ndim - 1)) for key, each in self.rows.items()}
-        where = torch.arange(versions, device=faces.device) * rows + self.row
-        batch["scene"] = torch.arange(versions, device=faces.device).repeat_interleave(rows)
-        batch["faces"] = _put(batch["faces"].to(faces.dtype), where, faces)
+        versions, company = len(faces), len(self.rows["faces"]) - 1
+        # The versions come first: layers are looked at where they are (`models.saliency.layers.as_volume`).
+        batch = {
+            key: torch.cat([_copies(each[:1], versions), _copies(each[1:], versions)])
+            for key, each in self.rows.items()
+        }
+        number = torch.arange(versions, device=faces.device)
+        batch["scene"] = torch.cat([number, number.repeat_interleave(company)])
+        batch["faces"] = _put(batch["faces"].to(faces.dtype), faces)
         if audio is not None:
-            batch["audio"] = _put(batch["audio"], where, audio.to(batch["audio"].dtype))
-        logits = self.task.model(**self.task.inputs(batch))["logits"][where, : self.frames]
+            batch["audio"] = _put(batch["audio"], audio.to(batch["audio"].dtype))
+        logits = self.task.model(**self.task.inputs(batch))["logits"][:versions, : self.frames]
         return logits[..., SPEAKING] - logits[..., 1 - SPEAKING]
 
 
@@ -148,7 +153,10 @@ def _first(each: Tensor, key: str, frames: int) -> Tensor:
     return each[:, : ROWS_PER_FRAME * frames if key == "audio" else frames]
 
 
-def _put(rows: Tensor, where: Tensor, given: Tensor) -> Tensor:
-    """Rows with others in the place of some, from their beginning on."""
-    filled = torch.cat([given, rows[where, given.shape[1] :]], 1)
-    return rows.index_copy(0, where, filled)
+def _copies(rows: Tensor, count: int) -> Tensor:
+    return rows.repeat(count, *(1,) * (rows.ndim - 1))
+
+
+def _put(rows: Tensor, first: Tensor) -> Tensor:
+    """Rows with others in the place of the first ones, from their beginning on."""
+    return torch.cat([torch.cat([first, rows[: len(first), first.shape[1] :]], 1), rows[len(first) :]])

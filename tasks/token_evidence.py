@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def explain_clips(task: "MaskedPretraining", batch: Mapping) -> list[Explainable]:
-    """The features of each clip of a batch, with all tokens; see `tasks.explaining.Explainable`."""
+    """What is made of each clip of a batch; see `tasks.explaining.Explainable`. Pretraining says nothing of clips."""
     with torch.no_grad():
         drawn = task.draw(batch)
     chosen = {key: drawn[key] for key in ("log_probability", "hidden") if key in drawn}
@@ -29,6 +29,7 @@ def explain_clips(task: "MaskedPretraining", batch: Mapping) -> list[Explainable
     return [
         replace(
             answer,
+            output=answer.output[:0],
             beside=partial(_beside, task.model, answer, {key: each[row].clone() for key, each in chosen.items()}),
         )
         for answer, row in zip(found, rows, strict=True)
@@ -40,9 +41,9 @@ def mean_features(model: MaskedAutoencoder, videos: Tensor) -> Tensor:
     return model.encoder.forward_features(videos).mean(1)
 
 
-def sampler_map(log_probability: Tensor, grid: tuple[int, int, int]) -> Tensor:
-    """How much more often than by chance a token is drawn first, in powers of two: (T', H', W') of (N,)."""
-    return ((log_probability + math.log(len(log_probability))) / math.log(2)).view(grid)
+def over_chance(log_share: Tensor, grid: tuple[int, int, int]) -> Tensor:
+    """How much more than an equal share a token has, in powers of two: (T', H', W') of natural logarithms (N,)."""
+    return ((log_share + math.log(log_share.numel())) / math.log(2)).view(grid)
 
 
 @torch.no_grad()
@@ -53,9 +54,9 @@ def colours_of(model: MaskedAutoencoder, video: Tensor) -> Tensor:
 
 def _beside(model: MaskedAutoencoder, answer: Explainable, chosen: Mapping[str, Tensor], target: int | None) -> Beside:
     attention = evidence_of(model, answer.video, method="rollout", run=answer.run).maps["tokens"][0]
-    maps = {"attention": attention * attention.numel()}  # 1 where there is as much as everywhere
+    maps = {"attention": over_chance(attention.log().flatten(), model.grid)}
     if "log_probability" in chosen:
-        maps["probability to be shown"] = sampler_map(chosen["log_probability"], model.grid)
+        maps["probability to be shown"] = over_chance(chosen["log_probability"], model.grid)
     shown = ~chosen["hidden"].view(model.grid)
     shape = (-1, 1, 1, 1)
     pixels = (answer.video[0].float() * answer.std.view(shape) + answer.mean.view(shape)).clamp(0, 1)

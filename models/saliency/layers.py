@@ -142,12 +142,15 @@ class Capture:
 def as_volume(output: Tensor, clips: int, grid: tuple[int, int, int] | None, layer: str) -> Tensor:
     """Lay out what a layer returned as (B, C, T', H', W'); see `models.saliency_spec.SaliencySpec` for what it may be.
 
+    Of volumes there may be more than of clips: the first ones are those of the clips, the others of what they were
+    given beside them (`evidence_of_each`, ``run``), such as the other faces of a scene.
+
     Raises:
         ValueError: When it is neither a volume, nor planes, nor tokens of the grid.
     """
     shape = tuple(output.shape)
-    if output.ndim == 5 and shape[0] == clips:
-        return output
+    if output.ndim == 5 and shape[0] >= clips:
+        return output[:clips]
     if output.ndim == 4 and shape[0] % clips == 0:
         return output.unflatten(0, (clips, -1)).transpose(1, 2)
     if output.ndim == 3 and shape[0] == clips:

@@ -41,5 +41,5 @@ def test_published_pictures_are_halves_and_alphas_of_each_frame() -> None:
 
 
 def test_an_unknown_table_is_refused() -> None:
-    with pytest.raises(ValueError, match="viridis, magma, jet, found 'rainbow'"):
+    with pytest.raises(ValueError, match="viridis, magma, coolwarm, jet, found 'rainbow'"):
         colour(torch.zeros(2), "rainbow")
