@@ -13,7 +13,7 @@ from torch import nn
 
 from callbacks.between_ranks import Notes
 from callbacks.panels import log_picture
-from callbacks.saliency_choice import Choice, Which
+from callbacks.saliency_choice import TRUE, Choice, Which, explained_class
 from callbacks.saliency_faithfulness import RANDOM, measure, measure_random
 from callbacks.saliency_files import FORMATS, SampleFiles
 from callbacks.saliency_report import REPORT, spoken, write_report
@@ -69,7 +69,7 @@ class Saliency(Callback):
         self,
         folder: str,
         method: str | Sequence[str] | None = None,
-        target: str | int = "predicted",
+        target: str | int | bool = "predicted",
         layer: str | None = None,
         which: Which = "worst",
         num_samples: Annotated[int, "num_samples >= 1"] = 4,
@@ -97,6 +97,7 @@ class Saliency(Callback):
                 f"callbacks.saliency.names: expected videos with which=listed and none otherwise, found {list(names)} "
                 f"with which={which}"
             )
+        target = TRUE if target is True else target  # what a command line makes of the word
         self.folder, self.layer, self.target = Path(folder), layer, target
         self.methods = [method] if method is None or isinstance(method, str) else list(method)
         self.zoom, self.faithfulness = zoom, faithfulness
@@ -151,10 +152,11 @@ class Saliency(Callback):
             return
         answers = task.explainables(batch)
         self._choice.offer(answers)
-        if answers and not self._rehearsed:
+        able = [each for each in answers if explained_class(each, self.target) is not None]
+        if able and not self._rehearsed:
             self._rehearsed = True
             for method in self.methods:
-                find_evidence(answers[0], network(task), self.target, method, self.layer)
+                find_evidence(able[0], network(task), self.target, method, self.layer)
 
     def _explain(self, chosen: Sequence[tuple[int, Any]], task: nn.Module, files: SampleFiles) -> list[dict[str, Any]]:
         """Write the files of answers; what is known of each, and of every method."""
@@ -165,12 +167,11 @@ class Saliency(Callback):
                 sample = sample_of(number, answer, self.target, evidence, self.zoom)
                 known = {"sample": number, "name": sample.name, "subject": sample.subject, "target": sample.said}
                 note = {**known, "method": sample.method, "files": files.write(sample), "measured": []}
-                if self.faithfulness and evidence is not None and evidence.classes is not None:
-                    note["measured"].append(
-                        known | {"method": sample.method} | measure(answer, evidence, model, self.layer)
-                    )
+                if self.faithfulness and evidence is not None:
+                    on = (answer, sample.target, evidence, model)
+                    note["measured"].append(known | {"method": sample.method} | measure(*on, self.layer))
                     if place == 0:
-                        note["measured"].append(known | {"method": RANDOM} | measure_random(answer, evidence, model))
+                        note["measured"].append(known | {"method": RANDOM} | measure_random(*on))
                 written.append(note)
         return written
 

@@ -36,10 +36,10 @@ def explained_class(answer: Answer, target: str | int) -> int | None:
             a class; ``box`` or ``face``, the highest output of each of them.
 
     Returns:
-        Its number; None where nothing can be explained: where there is no output, or of the true ones there is none.
+        Its number; None where nothing can be explained: where there is no output, or nothing that is known to be true.
 
     Raises:
-        ValueError: When the truth is not known, or there is no such class.
+        ValueError: When there is no such class.
     """
     outputs = len(answer.output)
     if not outputs:
@@ -47,11 +47,7 @@ def explained_class(answer: Answer, target: str | int) -> int | None:
     if target in (PREDICTED, *SUBJECTS):
         return int(answer.output.argmax())
     if target == TRUE:
-        if answer.truth is None:
-            raise ValueError(
-                f"callbacks.saliency.target=true: of {answer.name} it is not known what is true; use target=predicted"
-            )
-        return max(answer.truth, key=lambda place: float(answer.output[place]), default=None)
+        return max(answer.truth or (), key=lambda place: float(answer.output[place]), default=None)
     if target in answer.classes:
         return answer.classes.index(target)
     if isinstance(target, int) and 0 <= target < outputs:
@@ -92,9 +88,16 @@ class Choice:
         """Look at the answers about a batch.
 
         Raises:
-            ValueError: When none is about what the target says.
+            ValueError: When none is about what the target says, or of no clip it is known what is true.
         """
-        for group in self._groups(list(answers)):
+        answers = list(answers)
+        with_output = [each for each in answers if len(each.output)]
+        if self.target == TRUE and with_output and all(_unknown(each) for each in with_output):
+            raise ValueError(
+                f"callbacks.saliency.target=true: of {with_output[0].name} it is not known what is true; "
+                "use callbacks.saliency.target=predicted"
+            )
+        for group in self._groups(answers):
             for wish in self.wishes:
                 if not wish or wanted(group[0], wish):
                     row = self._kept[wish]
@@ -142,6 +145,11 @@ class Choice:
         values = [sureness(each, self.target) for each in group if len(each.output)]
         value = sum(values) / len(values) if values and self.which in ("worst", "best") else 0.0
         return [-value if self.which == "best" else value, *group[0].key, group[0].subject]
+
+
+def _unknown(answer: Answer) -> bool:
+    """Whether nobody knows what is true of a clip; of a box that a detector proposes it may just be nothing."""
+    return answer.kind == "clip" and answer.truth is None
 
 
 def wanted(answer: Answer, wish: str) -> bool:

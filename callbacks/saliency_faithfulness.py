@@ -1,6 +1,5 @@
 """Whether the map of an answer is right, in numbers: measured on the model that gave the answer."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -19,12 +18,13 @@ SHUFFLES = 4  # steps in which all weights are lost
 RANDOM = "random"  # the method that knows nothing
 
 
-def measure(answer: Any, evidence: Evidence, model: nn.Module, layer: str | Mapping[str, str] | None) -> dict[str, Any]:
+def measure(answer: Any, target: int, evidence: Evidence, model: nn.Module, layer: str | None) -> dict[str, Any]:
     """Measure how well a map says what the model's answer depends on.
 
     Args:
-        answer: A `tasks.explaining.Explainable` of a class.
-        evidence: Of that class.
+        answer: A `tasks.explaining.Explainable`.
+        target: The explained output.
+        evidence: Of it.
         model: That gave the answer; unchanged afterwards.
         layer: At which the evidence was found.
 
@@ -35,7 +35,6 @@ def measure(answer: Any, evidence: Evidence, model: nn.Module, layer: str | Mapp
         share of the clip; ``layers`` and ``correlations``: the last layer and the rank correlation with the map after
         each step of shuffling weights; ``completeness_error``, None where evidence is not exact.
     """
-    target = int(evidence.classes[0])
     found = curves(answer, target, model, cells(evidence)) | inside(answer, evidence)
 
     def again() -> Tensor:
@@ -46,9 +45,9 @@ def measure(answer: Any, evidence: Evidence, model: nn.Module, layer: str | Mapp
     return found | {"completeness_error": evidence.completeness_error().item() if evidence.exact else None}
 
 
-def measure_random(answer: Any, evidence: Evidence, model: nn.Module) -> dict[str, Any]:
+def measure_random(answer: Any, target: int, evidence: Evidence, model: nn.Module) -> dict[str, Any]:
     """The same of a map that knows nothing, as far as it has such numbers: what every method is to be compared with."""
-    target, region = int(evidence.classes[0]), inside(answer, evidence)["region"]
+    region = inside(answer, evidence)["region"]
     return curves(answer, target, model, random_maps(cells(evidence))) | {"inside": region, "region": region}
 
 

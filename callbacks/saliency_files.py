@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from callbacks.saliency_pictures import FILM_WIDTH, film, sheet
+from callbacks.saliency_beside import draw_beside
+from callbacks.saliency_pictures import FILM_WIDTH, film, sheet, title
 from callbacks.saliency_sample import Sample
 from callbacks.video_file import write_mp4
 from core.atomic import replace_file
@@ -42,7 +43,7 @@ class SampleFiles:
         self.num_frames, self.alpha, self.table = num_frames, alpha, table
 
     def write(self, sample: Sample) -> list[str]:
-        """Write the files of a sample; return their names."""
+        """Write the files of a sample, and a sheet for each picture of its own; return their names."""
         ways: Mapping[str, Callable[[BinaryIO], object]] = {
             "npz": lambda file: np.savez_compressed(file, **arrays(sample)),
             "png": lambda file: self.sheet(sample).save(file, format="PNG", optimize=True),
@@ -53,6 +54,10 @@ class SampleFiles:
         names = [f"{stem(sample)}.{kind}" for kind in self.formats if shown or kind in ("npz", "png")]
         for name in names:
             replace_file(self.folder / name, ways[name.rpartition(".")[2]])
+        for kind, values in sample.pictures.items() if "png" in self.formats else ():
+            names.append(f"{stem(sample)}_{kind}.png")
+            content = draw_beside(kind, title(sample), values)
+            replace_file(self.folder / names[-1], lambda file, content=content: file.write(content))
         return names
 
     def sheet(self, sample: Sample) -> Image.Image:

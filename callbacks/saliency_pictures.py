@@ -20,9 +20,14 @@ INK, FAINT, FAINTER, PAPER, CURVE, EXPECTED = "#222222", "#757575", "#d9d9d9", "
 CAPTION_CHARACTERS = 0.14  # per pixel
 
 
+def title(sample: Sample) -> str:
+    """Video, subject and target of a sample."""
+    return ", ".join(part for part in (sample.name, sample.subject, sample.said) if part)
+
+
 def caption(sample: Sample, frames: str) -> list[str]:
     """Lines about a sample: what is shown, what was said, and how it was explained."""
-    lines = [f"{sample.name}{', ' if sample.subject else ''}{sample.subject}   {frames}"]
+    lines = [f"{', '.join(part for part in (sample.name, sample.subject) if part)}   {frames}"]
     if sample.said:
         logit = sample.output[sample.target]
         true = "" if sample.truth is None else f"   true: {sample.truth}"
@@ -53,27 +58,28 @@ def sheet(sample: Sample, num_frames: int, alpha: float, table: Colours) -> Imag
         f"frames {', '.join(map(str, numbers))}   ({sample.seconds[times[0]]:.2f} to {sample.seconds[times[-1]]:.2f} s)"
     )
     rows = {
-        title: [fitted(frame, SHEET_WIDTH) for frame in found] for title, found in pictures(sample, times, alpha, table)
+        name: [fitted(frame, SHEET_WIDTH) for frame in found] for name, found in pictures(sample, times, alpha, table)
     }
     width = max(
         (sum(frame.width + GAP for frame in row) for row in rows.values()), default=num_frames * (SHEET_WIDTH + GAP)
     )
     lines = wrapped(caption(sample, spoken), LABEL_WIDTH + width + BAR_WIDTH)
     heights = {title: row[0].height + GAP for title, row in rows.items()}
-    height = LINE * len(lines) + 2 * GAP + sum(heights.values()) + (CURVE_HEIGHT + LINE) * len(sample.curves)
+    height = LINE * len(lines) + 2 * GAP + sum(heights.values()) + GAP + (CURVE_HEIGHT + LINE) * len(sample.curves)
     page = Image.new("RGB", (LABEL_WIDTH + width + BAR_WIDTH, height), PAPER)
     draw = ImageDraw.Draw(page)
     top = written(draw, lines, (GAP, GAP))
     body = top
-    for title, row in rows.items():
-        draw.multiline_text((GAP, top + GAP), fill(title, LABEL_CHARACTERS), INK, font(), spacing=2)
+    for name, row in rows.items():
+        draw.multiline_text((GAP, top + GAP), fill(name, LABEL_CHARACTERS), INK, font(), spacing=2)
         for place, frame in enumerate(row):
             page.paste(frame, (LABEL_WIDTH + place * (frame.width + GAP), top))
-        top += heights[title]
+        top += heights[name]
     if sample.maps and rows:
         draw_bar(page, (LABEL_WIDTH + width + GAP, body, top - GAP), sample.limits, table)
-    for title, values in sample.curves.items():
-        draw.multiline_text((GAP, top + GAP), fill(title, LABEL_CHARACTERS), INK, font(), spacing=2)
+    top += GAP if rows else 0
+    for name, values in sample.curves.items():
+        draw.multiline_text((GAP, top + GAP), fill(name, LABEL_CHARACTERS), INK, font(), spacing=2)
         draw_curve(draw, values, (LABEL_WIDTH, top, LABEL_WIDTH + width - GAP, top + CURVE_HEIGHT))
         top += CURVE_HEIGHT + LINE
     return page

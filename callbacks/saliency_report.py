@@ -89,6 +89,7 @@ def draw(measured: Sequence[Mapping[str, Any]]) -> bytes:
     """Draw mean curves of deletion and insertion, the share of evidence inside, and correlations, as a PNG file."""
     figure = Figure(figsize=(12.5, 4.4), dpi=DPI, layout="constrained")
     deletion, insertion, regions, shuffled = figure.subplots(1, 4)
+    insertion.sharey(deletion)
     methods = by_method(measured)
     for place, (method, rows) in enumerate(methods.items()):
         look = {"color": COLOURS[place % len(COLOURS)], "linestyle": STYLES[place // len(COLOURS) % len(STYLES)]}
@@ -106,8 +107,8 @@ def draw(measured: Sequence[Mapping[str, Any]]) -> bytes:
             shares = np.arange(lost.shape[1] + 1) / lost.shape[1]
             shuffled.plot(shares, [1.0, *mean_of_known(lost)], linewidth=1.8, marker="o", markersize=3, **look)
     entitle(figure, f"Are the maps right? Means of {max(map(len, methods.values()))} answers")
-    dress(deletion, "deletion: lower is better", "share of the clip deleted", "probability", (-0.02, 1.02))
-    dress(insertion, "insertion: higher is better", "share of the clip inserted", "", (-0.02, 1.02))
+    dress(deletion, "deletion: lower is better", "share of the clip deleted", "probability")
+    dress(insertion, "insertion: higher is better", "share of the clip inserted", "")
     dress(regions, "positive evidence in the region", "", "share", (-0.02, 1.02))
     dress(shuffled, "weights lost, from the head down", "share of the layers", "rank correlation", (-1.05, 1.05))
     regions.set_xticks(range(len(methods)), methods, rotation=90, fontsize=8)
@@ -119,12 +120,13 @@ def draw(measured: Sequence[Mapping[str, Any]]) -> bytes:
     return png(figure)
 
 
-def dress(axes: Axes, title: str, across: str, up: str, limits: tuple[float, float]) -> None:
+def dress(axes: Axes, title: str, across: str, up: str, limits: tuple[float, float] | None = None) -> None:
     """Write at the axes what they are."""
     axes.set_title(title, loc="left", fontsize=9)
     axes.set_xlabel(across, fontsize=9)
     axes.set_ylabel(up, fontsize=9)
-    axes.set_ylim(*limits)
+    if limits is not None:
+        axes.set_ylim(*limits)
     axes.grid(axis="y", color=GRID, linewidth=0.8)
     axes.tick_params(labelsize=8)
     plain(axes)

@@ -36,6 +36,7 @@ class Sample:
         curves: By title, (N,), numbers spread evenly over the time of the clip.
         numbers: By title.
         regions: (T, R, 4) xyxy in pixels, where evidence is expected; None where nobody knows.
+        pictures: By kind, what pictures of their own show (`callbacks.saliency_beside`).
     """
 
     number: int
@@ -55,6 +56,7 @@ class Sample:
     curves: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
     numbers: Mapping[str, float] = field(default_factory=dict)
     regions: NDArray[np.float32] | None = None
+    pictures: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @property
     def method(self) -> str:
@@ -128,6 +130,7 @@ def sample_of(number: int, answer: Any, target: str | int, evidence: Evidence | 
         curves={title: values.float().cpu().numpy() for title, values in curves.items()},
         numbers=numbers,
         regions=None if answer.regions is None else answer.regions.float().cpu().numpy(),
+        pictures=beside.pictures,
     )
 
 

@@ -12,6 +12,7 @@ from torch.optim import Optimizer
 from metrics.video_classes import Rule, VideoClasses
 from metrics.weighted_mean import WeightedMean
 from tasks.evaluation import STAGES, ExactEvaluation
+from tasks.explaining import Explainable, explainable_clips
 from tasks.mixing import Mixing, Mode
 from tasks.optimization import optimizer_and_schedule
 
@@ -136,6 +137,10 @@ class Classification(ExactEvaluation):
         """Classify clips: ``name`` list[str], ``frames`` (B, T), ``row`` and ``view`` (B,), ``scores`` (B, K)."""
         told = {key: batch[key] for key in ("name", "frames", "row", "view")}
         return told | {"scores": self.logits(batch["video"]).softmax(-1)}
+
+    def explainables(self, batch: dict) -> list[Explainable]:
+        """What is said of each clip, to be explained."""
+        return explainable_clips(self.model, batch, getattr(self.trainer.datamodule, "classes", ()))
 
     def on_validation_epoch_end(self) -> None:
         self._log_video_classes("val")

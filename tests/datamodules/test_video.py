@@ -13,6 +13,7 @@ from datamodules.errors import PathNotFoundError, SoundReadError, VideoReadError
 from datamodules.faces.detector import CenterFace
 from datamodules.faces.overlap import overlaps
 from datamodules.video import Video
+from datamodules.video_clips import VideoClips
 from datamodules.video_faces import VideoFaces
 from tests.datamodules.face_films import FPS, HEIGHT, WIDTH, wandering, write_film
 
@@ -216,17 +217,17 @@ def test_a_missing_path_is_named_with_the_nearest_one(tmp_path: Path) -> None:
         rows_of(video(tmp_path / "none", tmp_path))
 
 
-class NeedsClips(LightningModule):
+class NeedsTeeth(LightningModule):
     """A task for other batches."""
 
-    needs = ("video", "label", "name")
+    needs = ("faces", "teeth", "name")
 
 
 def test_a_task_whose_batches_a_video_cannot_give_is_refused(tmp_path: Path) -> None:
     data = video(tmp_path, tmp_path)
     data.trainer = Trainer(accelerator="cpu", logger=False, default_root_dir=tmp_path)
-    data.trainer.strategy.connect(NeedsClips())
-    with pytest.raises(ValueError, match="its batches have no label, video, which NeedsClips needs"):
+    data.trainer.strategy.connect(NeedsTeeth())
+    with pytest.raises(ValueError, match="its batches have no teeth, which NeedsTeeth needs"):
         data.prepare_data()
 
 
@@ -235,8 +236,8 @@ def test_a_video_is_for_prediction_alone(tmp_path: Path) -> None:
         video(tmp_path, tmp_path).setup("fit")
 
 
-def test_what_a_video_provides_is_what_its_faces_provide() -> None:
-    assert set(Video.provides) == set(VideoFaces.provides)
+def test_what_a_video_provides_is_what_its_faces_or_its_clips_provide() -> None:
+    assert set(Video.provides) == {*VideoFaces.provides, *VideoClips.provides}
 
 
 @pytest.mark.parametrize(
