@@ -49,17 +49,19 @@ def classify(model: ActionDetector, one: Mapping, draws: Mapping[str, Tensor], a
     return model(videos, rois, clip, size, **draws)["logits"].unflatten(0, (versions, actors))[:, actor]
 
 
-def shares_inside(evidence: Evidence, box: Tensor) -> dict[str, Tensor]:
+def shares_inside(evidence: Evidence, box: Tensor, clip: Tensor) -> dict[str, Tensor]:
     """How much of what speaks for the target lies in a box, of each pathway: (B,), nan where nothing does.
 
     Args:
         evidence: On the grids of its streams.
         box: (4,) xyxy in [0, 1] of the grid.
+        clip: Likewise, the clip itself: cells at its border may reach beyond it, or be of what fills it up.
     """
-    return {
-        stream: energy_inside(maps, box_coverage(box.unsqueeze(0), tuple(maps.shape[2:]))[:, None].to(maps.device))
-        for stream, maps in evidence.maps.items()
-    }
+    found = {}
+    for stream, maps in evidence.maps.items():
+        of_box, of_clip = box_coverage(torch.stack([box, clip]), tuple(maps.shape[2:])).to(maps.device)
+        found[stream] = energy_inside(maps, torch.where(of_clip > 0, of_box / of_clip, 0))
+    return found
 
 
 def _answers(task: "ActionDetection", one: dict) -> list[Explainable]:
@@ -109,10 +111,9 @@ def _beside(
     evidence, box = evidence_of(model, one["video"], target, run=run), one["rois"][actor]
     shown = one["video"].shape[-2:]
     rows, columns = model.head.grid(tuple(shown))
-    # Cells at the border may reach beyond the clip: boxes are placed by pixels.
     sides = box.new_tensor([columns, rows]) * model.head.stride
-    scale = one["size"][0].flip(0).to(box) / sides
-    inside = shares_inside(evidence, box * scale.repeat(2))
+    scale = (one["size"][0].flip(0).to(box) / sides).repeat(2)
+    inside = shares_inside(evidence, box * scale, box.new_tensor([0, 0, 1, 1]) * scale)
     inside = {path: float(share[0]) for path, share in inside.items()}
     shares = {path: float(share[0]) for path, share in evidence.shares().items()}
     numbers = {f"inside the box, {path}": share for path, share in inside.items()}

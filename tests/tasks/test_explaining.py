@@ -12,10 +12,11 @@ from models.action_detector import ActionDetector
 from models.light_asd import LightASD
 from models.linear_roi_head import LinearRoIHead
 from models.lr_asd import LRASD
-from models.saliency import SaliencySpec, evidence_of
+from models.saliency import Evidence, SaliencySpec, evidence_of
 from models.slowfast import SlowFast
 from tasks.action_detection import ActionDetection
 from tasks.active_speaker import ActiveSpeaker
+from tasks.actor_evidence import shares_inside
 from tasks.anomaly_detection import AnomalyDetection
 from tasks.explaining import Explainable
 from tasks.focusmae import MaskedPretraining
@@ -98,6 +99,22 @@ def test_evidence_of_actors_is_complete_or_said_to_be_approximate_and_its_share_
         assert all(math.isnan(share) or 0 <= share <= 1 for share in picture["inside"].values())
         assert sum(picture["shares"].values()) == pytest.approx(1)
         assert picture["frame"].shape == (32, 48, 3)
+
+
+@pytest.mark.parametrize("side", [32, 40])
+def test_all_evidence_is_in_a_box_around_everything_and_half_of_an_even_map_in_half_of_the_clip(side: int) -> None:
+    task, batch = action_task(plain=True), key_frames([2])
+    batch["video"], batch["size"] = batch["video"].new_ones(1, 3, FRAMES, side, 48), torch.tensor([[side, 48]])
+    batch["rois"] = torch.tensor([[0.0, 0.0, 1.0, 1.0], [0.0, 0.0, 0.1, 0.1]])
+    inside = [answer.beside(2).pictures["pathways"]["inside"] for answer in task.explainables(batch)]
+    for path in ("slow", "fast"):
+        assert inside[0][path] == pytest.approx(1)
+        assert math.isnan(inside[1][path]) or inside[1][path] < 0.2
+    evidence = Evidence({"slow": torch.ones(1, 2, 2, 2)}, torch.zeros(1), torch.ones(1), (8, 32, 32), "tube")
+    clip, half = torch.tensor([0.0, 0.0, 1.0, 0.75]), torch.tensor([0.0, 0.0, 0.5, 0.75])
+    assert shares_inside(evidence, half, clip)["slow"].item() == pytest.approx(0.5)
+    above = torch.tensor([0.0, 0.0, 1.0, 0.5])  # what is below it fills the clip up
+    assert shares_inside(evidence, above, above)["slow"].item() == pytest.approx(0.5)
 
 
 @pytest.mark.parametrize("masks", ["random", "upstream"])
@@ -197,9 +214,12 @@ def test_the_share_of_the_sound_of_a_linear_model_is_known() -> None:
     batch = face_tracks()
     batch["faces"] = torch.full_like(batch["faces"], 255)
     batch["audio"] = torch.ones_like(batch["audio"])
+    batch["audio"][0, 4 * 2 : 4 * 3] = 9  # where there is no face
     for answer in ActiveSpeaker(Adder()).eval().explainables(batch):
-        for explained in (0, 1):
-            numbers = answer.beside(explained).numbers
+        for explained, sign in ((0, -1), (1, 1)):
+            beside = answer.beside(explained)
+            numbers, heard = beside.numbers, beside.pictures["face"]["heard"]
+            assert (sign * heard >= 0).all() and sign * heard.sum() == pytest.approx(3)
             assert numbers["share of the sound, gradient x input"] == pytest.approx(0.75, abs=1e-5)
             assert numbers["share of the sound, by blanking"] == pytest.approx(0.75, abs=1e-5)
 
