@@ -11,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from core.build import build
 from core.command_line.overrides import composed
 from core.optim import scale_to_batch
+from models.saliency import METHODS
 from tasks.parameter_groups import parameter_groups, scale_learning_rates
 from tests.core.test_action_experiments import RECIPES as ACTIONS
 from tests.core.test_classify_experiments import RECIPES as CLASSIFIERS
@@ -18,6 +19,7 @@ from tests.core.test_detector_experiments import RECIPES as DETECTORS
 from tests.core.test_speaker_experiments import RECIPES as SPEAKERS
 from tests.core.test_speaker_experiments import SWEEPS
 
+METHODS_COMPARED = "saliency_methods"
 EXPERIMENTS = Path(__file__).resolve().parents[2] / "conf" / "experiment"
 
 
@@ -91,8 +93,13 @@ def part(cfg: DictConfig, key: str) -> dict:
 
 def test_every_recipe_is_listed_here():
     listed = RECIPES.keys() | FEATURES.keys() | DETECTORS.keys() | ACTIONS.keys() | SPEAKERS.keys() | SWEEPS.keys()
-    listed |= {*CLASSIFIERS}
+    listed |= {*CLASSIFIERS, METHODS_COMPARED}
     assert {path.stem for path in EXPERIMENTS.glob("*.yaml")} - {"none"} == listed
+
+
+def test_the_comparison_of_methods_leaves_none_out():
+    cfg = composed(["task=classify", f"experiment={METHODS_COMPARED}"])
+    assert cfg.mode == "test" and sorted(cfg.callbacks.saliency.method) == sorted(METHODS)
 
 
 @pytest.mark.parametrize("name", FEATURES)
