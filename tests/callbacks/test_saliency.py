@@ -300,10 +300,20 @@ def test_a_region_holds_the_cells_whose_middle_is_in_a_box() -> None:
     assert mask == [[[0, 1, 1, 0]] * 2 + [[0] * 4], [[0] * 4, [0, 0, 1, 1], [0] * 4]]
 
 
-def test_answers_outlive_their_batch_and_take_up_gradients_after_inference_mode() -> None:
+def test_answers_are_asked_for_outside_of_inference_mode_and_outlive_their_batch(tmp_path: Path) -> None:
+    task, found = Finder(), []
+    ask = task.explainables
+
+    def noticed(batch: dict) -> list[Explainable]:
+        found.append(torch.is_inference_mode_enabled())
+        return ask(batch)
+
+    task.explainables = noticed
+    explained(tmp_path, task, num_samples=1, formats=["npz"])
+    assert found == [False] * len(REDNESS)
     with torch.inference_mode():
-        batch = Clips()[0]
-    with torch.inference_mode(False), torch.no_grad():
-        [answer] = Finder().explainables(batch)
-    assert isinstance(answer, Explainable) and not answer.video.is_inference()
-    assert left_of(0) == 0 and answer.regions.tolist() == [[[0, 0, SIDE, SIDE]]] * T
+        batch = Clips()[1]
+    with torch.no_grad():
+        [answer] = ask(batch)
+    assert not answer.video.is_inference()
+    assert answer.regions.tolist() == [[[left_of(1), 0, left_of(1) + SIDE, SIDE]]] * T
