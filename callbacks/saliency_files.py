@@ -121,7 +121,8 @@ def arrays(sample: Sample) -> dict[str, NDArray]:
 def gif(frames: Sequence[NDArray[np.uint8]], fps: float) -> bytes:
     """Encode frames, uint8 (H, W, 3) each, as a gif that plays for ever."""
     images = [Image.fromarray(frame) for frame in frames]
-    first, *rest = [image.quantize(256, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE) for image in images]
+    palette = images[len(images) // 2].quantize(256, Image.Quantize.FASTOCTREE)  # rare colours too, as the bar's
+    first, *rest = [image.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG) for image in images]
     buffer = BytesIO()
     times = [round(100 * place / fps) * 10 for place in range(len(frames) + 1)]  # a gif counts hundredths of seconds
     durations = [max(20, stop - start) for start, stop in pairwise(times)]
