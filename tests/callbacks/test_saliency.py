@@ -272,7 +272,7 @@ def test_options_out_of_their_range_are_refused_by_name(tmp_path: Path, options:
 
 
 def test_with_boxes_as_target_a_clip_is_chosen_with_all_of_them() -> None:
-    [clip] = Finder().explainables(Clips()[0])
+    [clip] = Finder().eval().explainables(Clips()[0])
     actors = [
         replace(clip, key=(key,), subject=f"actor {actor}", kind="box", output=torch.tensor([sure, 0.0]))
         for key, sure in enumerate((3.0, 1.0, 2.0))
@@ -288,7 +288,7 @@ def test_with_boxes_as_target_a_clip_is_chosen_with_all_of_them() -> None:
 
 
 def test_nothing_is_explained_where_nothing_is_true_or_said() -> None:
-    [clip] = Finder().explainables(Clips()[0])
+    [clip] = Finder().eval().explainables(Clips()[0])
     assert explained_class(replace(clip, truth=()), "true") is None
     assert explained_class(replace(clip, output=torch.zeros(0)), "predicted") is None
     assert explained_class(replace(clip, truth=(1, 0)), "true") == CLASSES.index("red")
