@@ -1,7 +1,7 @@
 """Features of whole videos: task=features beside one window at a time, both from mp4 to features in one run.
 
-python benchmarks/extraction.py                                         # some minutes on two CPU cores
-python benchmarks/extraction.py --frames-of 856x480 --strides 4 --clips 16
+python benchmarks/extraction.py                                         # a quarter of an hour on two CPU cores
+python benchmarks/extraction.py --frames-of 856x480 --strides 4 --clips 28
 python benchmarks/extraction.py --size tiny --image-size 112 --precision 32-true bf16-mixed
 
 The naive way is the published one (OpenGVLab/VideoMAEv2, extract_tad_feature.py): for every window its 16 frames are
@@ -12,9 +12,10 @@ through all windows makes there.
 
 The fast way is Lightning's prediction with what task=features is made of: the datamodule with its windows, the task,
 and ``trainer.precision``. Its time is all of ``Trainer.predict`` with the index of the videos at hand, the start of the
-loader's process included. ``alone`` is the same prediction of a batch that lies in memory: what the model costs without
-any data, and so the largest ratio that any way of the data could reach (``bound``). At 32-true the fast way can win
-decoding and resizing alone, and what batches are worth; what bf16-true has beyond that comes from the number format.
+loader's process included, which counts on few ``--clips`` and is nothing to a film of minutes. ``alone`` is the same
+prediction of a batch that lies in memory: what the model costs without any data, and so the largest ratio that any way
+of the data could reach (``bound``). At 32-true the fast way can win decoding and resizing alone, and what batches are
+worth; what bf16-true has beyond that comes from the number format.
 Largest differences are those of features from equally resized frames, as a share of the largest naive feature.
 
 The film is a drifting patch before a still picture, with the noise of a sensor, in H.264 at the rate of a calm scene
@@ -197,7 +198,7 @@ def main() -> None:
     parser.add_argument("--precision", nargs="+", default=["32-true", "bf16-true"], help="as trainer.precision")
     parser.add_argument("--batch-size", type=int, default=4)
     parser.add_argument("--num-workers", type=int, default=1)
-    parser.add_argument("--clips", type=int, default=28, help="of each measurement of the fast way")
+    parser.add_argument("--clips", type=int, default=120, help="of the fast way, if the film has as many")
     parser.add_argument("--naive-clips", type=int, default=8, help="of each measurement of the naive way")
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--clock", choices=CLOCKS, default="wall", help="cpu: where others use the same cores")
