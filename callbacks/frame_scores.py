@@ -12,7 +12,7 @@ from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import BasePredictionWriter
 
 from callbacks.between_ranks import Notes
-from core.atomic import replace_file, unlink
+from core.atomic import replace_file, unlink, write_file
 
 INDEX = "scores.json"
 
@@ -64,5 +64,5 @@ class FrameScores(BasePredictionWriter):
         if trainer.is_global_zero:
             frames = dict(sorted(pair for note in notes for pair in note.items()))
             content = {"checkpoint": None if trainer.ckpt_path is None else str(trainer.ckpt_path), "frames": frames}
-            replace_file(self.folder / INDEX, lambda file: file.write(f"{json.dumps(content, indent=1)}\n".encode()))
+            write_file(self.folder / INDEX, f"{json.dumps(content, indent=1)}\n".encode())
             log.info("scores of the frames of %d videos: %s", len(frames), self.folder)

@@ -15,7 +15,7 @@ from torch.nn.utils import get_total_norm
 from torch.optim import Optimizer
 
 from callbacks.batch_facts import BatchFacts, plain
-from core.atomic import replace_file
+from core.atomic import write_file
 
 log = logging.getLogger(__name__)
 
@@ -163,7 +163,7 @@ class NonFinite(Callback):
                 "ranks": ranks,
             }
             file.parent.mkdir(parents=True, exist_ok=True)
-            replace_file(file, lambda stream: stream.write(json.dumps(content, indent=1).encode()))
+            write_file(file, json.dumps(content, indent=1).encode())
         return file
 
 

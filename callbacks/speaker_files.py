@@ -12,7 +12,7 @@ import numpy as np
 from lightning import LightningModule, Trainer
 
 from callbacks.speaker_tracks import SpeakerTrack, SpeakerWriter
-from core.atomic import replace_file, unlink
+from core.atomic import unlink, write_file
 
 INDEX = "speakers.json"
 AUDIBLE = "SPEAKING_AUDIBLE"  # in every row of predictions of AVA-ActiveSpeaker
@@ -88,7 +88,7 @@ class SpeakerFiles(SpeakerWriter):
     def _put(self, name: str, text: str) -> None:
         path = self.folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        replace_file(path, lambda file: file.write(text.encode()))
+        write_file(path, text.encode())
 
 
 def ava_rows(video: str, tracks: Sequence[SpeakerTrack]) -> str:

@@ -34,6 +34,11 @@ def replace_file(
         write(file)
 
 
+def write_file(path: Path, content: bytes) -> None:
+    """Give a file this content in one step; see `replace_file`."""
+    replace_file(path, lambda file: file.write(content))
+
+
 @contextmanager
 def replacing(path: Path, move: Callable[[Path, Path], None] = take_place) -> Iterator[BinaryIO]:
     """Open a file that takes its place at ``path`` in one step when it has been filled; see `replace_file`."""

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from core import report
-from core.atomic import replace_file
+from core.atomic import write_file
 from core.build import build
 from core.errors import primary_process, wrong
 
@@ -58,7 +58,7 @@ def check_data(config: dict[str, Any]) -> None:
         counts = {kind: counts[kind] for kind in datamodule.kinds_of_defects}
         content = {"datamodule": config["datamodule"], **found, "counts": counts, "defects": defects}
         file.parent.mkdir(parents=True, exist_ok=True)
-        replace_file(file, lambda stream: stream.write(json.dumps(content, indent=1).encode()))
+        write_file(file, json.dumps(content, indent=1).encode())
         show(found, counts, defects, Path(config["datamodule"].get("root") or ""))
     if defects:
         count = f"{len(defects)} defect{'' if len(defects) == 1 else 's'}"

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
-from core.atomic import replace_file
+from core.atomic import write_file
 from core.errors import primary_process
 
 CONFIG_VARIABLE = "VIDZOO_CONFIG"
@@ -50,7 +50,7 @@ def launch(run: Callable[[DictConfig], float | None], cfg: DictConfig) -> float 
     path = config_file(frozen)
     if primary_process():
         path.parent.mkdir(parents=True, exist_ok=True)
-        replace_file(path, lambda file: file.write(OmegaConf.to_yaml(frozen).encode()))  # no rank sees half of it
+        write_file(path, OmegaConf.to_yaml(frozen).encode())  # no rank sees half of it
         log.info("%s", shlex.join(["python", *sys.argv]))
     else:
         logging.getLogger().handlers.clear()  # one voice on the screen and in the log file

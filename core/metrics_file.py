@@ -11,7 +11,7 @@ from lightning.pytorch.loggers.logger import Logger
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from torch import Tensor
 
-from core.atomic import replace_file
+from core.atomic import write_file
 
 _LEADING = "step"
 
@@ -109,4 +109,4 @@ class MetricsFile(Logger):
         writer = csv.DictWriter(table, self._columns or [])
         writer.writeheader()
         writer.writerows(rows)
-        replace_file(self.path, lambda file: file.write(table.getvalue().encode()))
+        write_file(self.path, table.getvalue().encode())

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from core import report
-from core.atomic import replace_file
+from core.atomic import write_file
 from core.build import build
 from core.errors import primary_process, wrong
 
@@ -58,7 +58,7 @@ def prepare_data(config: dict[str, Any]) -> None:
         counts = {kind: {state: count[state] for state in STATES} for kind, count in counts.items()}
         content = {"datamodule": config["datamodule"], "complete": complete, "counts": counts, "products": products}
         file.parent.mkdir(parents=True, exist_ok=True)
-        replace_file(file, lambda stream: stream.write(json.dumps(content, indent=1).encode()))
+        write_file(file, json.dumps(content, indent=1).encode())
         if products:
             show(complete, counts, products)
     failed = sum(count["failed"] for count in counts.values())

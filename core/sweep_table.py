@@ -13,7 +13,7 @@ from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from core.atomic import replace_file
+from core.atomic import write_file
 
 OUTCOME, TABLE = "outcome.json", "table.csv"
 SEED = "seed"
@@ -46,7 +46,7 @@ class SweepTable(Callback):
             "failed": not ended,
         }
         content = f"{json.dumps(outcome, indent=1)}\n".encode()
-        replace_file(Path(hydra.runtime.output_dir, OUTCOME), lambda file: file.write(content))
+        write_file(Path(hydra.runtime.output_dir, OUTCOME), content)
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         show_table()
@@ -62,7 +62,7 @@ def show_table() -> None:
     head, lines = table(outcomes)
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows([head, *lines])
-    replace_file(sweep / TABLE, lambda file: file.write(text.getvalue().encode()))
+    write_file(sweep / TABLE, text.getvalue().encode())
     metrics = ", ".join(dict.fromkeys(each["metric"] for each in outcomes))
     print(f"\n{sweep / TABLE}: best {metrics} of each job, over seeds", aligned([head, *lines]), sep="\n")
 

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from core.atomic import replace_file
+from core.atomic import replace_file, write_file
 from datamodules import safe_pickle
 from datamodules.errors import LabelFileError, LabelLengthError, PathNotFoundError
 from datamodules.intervals import intervals_of, labels_of
@@ -146,7 +146,7 @@ def write_frame_labels(path: str | Path, labels: Mapping[str, np.ndarray]) -> No
     elif path.suffix == ".json":
         lengths = {video: len(values) for video, values in whole.items()}
         content = {"lengths": lengths, "intervals": {video: intervals_of(values) for video, values in whole.items()}}
-        replace_file(path, lambda file: file.write(json.dumps(content).encode()))
+        write_file(path, json.dumps(content).encode())
     else:
         raise ValueError(f"{path}: expected a file .npz or .json for frame labels, found the ending {path.suffix!r}")
 

@@ -8,7 +8,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
-from core.atomic import replace_file
+from core.atomic import write_file
 from datamodules.ava_index import digest
 from datamodules.checking import Defect
 from datamodules.errors import DataFileError
@@ -52,7 +52,7 @@ def write_tables(folder: Path, found: Annotations) -> None:
     found.voices.to_parquet(folder / VOICES)
     clips = [asdict(clip) | {"wearers": sorted(clip.wearers)} for clip in found.clips.values()]
     content = json.dumps({"clips": clips, "defects": [asdict(defect) for defect in found.defects]})
-    replace_file(folder / REST, lambda stream: stream.write(content.encode()))
+    write_file(folder / REST, content.encode())
 
 
 def read_tables(folder: Path) -> Annotations:

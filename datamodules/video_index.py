@@ -14,7 +14,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import Progress
 
-from core.atomic import replace_file
+from core.atomic import write_file
 from datamodules.errors import VideoReadError
 from datamodules.killable import KillableProcess
 from datamodules.reading.facts import VideoFacts
@@ -227,7 +227,7 @@ def save(file: Path, index: Mapping[str, tuple[Stamp, VideoFacts]]) -> None:
     videos = {path: [*stamp, facts.to_json()] for path, (stamp, facts) in index.items()}
     file.parent.mkdir(parents=True, exist_ok=True)
     content = json.dumps({"version": INDEX_VERSION, "videos": videos}, separators=(",", ":"))
-    replace_file(file, lambda stream: stream.write(content.encode()))
+    write_file(file, content.encode())
 
 
 @contextmanager

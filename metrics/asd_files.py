@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from core.atomic import replace_file, unlink
+from core.atomic import unlink, write_file
 from metrics.ava_files import SHOWN, lines
 from metrics.box_matching import Booleans, Floats, Integers
 from metrics.face_scores import FaceScores, Track, speaking_ap
@@ -62,7 +62,7 @@ def write_ava(path: Path, faces: FaceScores, tracks: Mapping[int, Track], header
         video, entity = tracks[sample]
         corners = (f"{side:.{DECIMALS}f}" for side in box)
         table.writerow((video, round(seconds, 3), *corners, SPEAKING, entity, score))
-    replace_file(path, lambda file: file.write(text.getvalue().encode()))
+    write_file(path, text.getvalue().encode())
 
 
 def write_ego4d(folder: Path, faces: FaceScores, tracks: Mapping[int, Track], threshold: float = 0.0) -> None:
@@ -99,7 +99,7 @@ def write_ego4d(folder: Path, faces: FaceScores, tracks: Mapping[int, Track], th
 
 def write_lines(path: Path, text: Sequence[str]) -> None:
     """Write lines; the file is whole or not there."""
-    replace_file(path, lambda file: file.write("".join(f"{line}\n" for line in text).encode()))
+    write_file(path, "".join(f"{line}\n" for line in text).encode())
 
 
 def read_ava(path: Path, scored: bool) -> FaceRows:

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from core.atomic import replace_file
+from core.atomic import write_file
 from metrics.ava_order import BoxRows
 from metrics.ava_precision import IOU, Cap, average_precisions
 from metrics.box_matching import Floats
@@ -53,7 +53,7 @@ def write_results(path: Path, rows: BoxRows, frames: Mapping[int, KeyFrame], dec
     columns += [digits(side, decimals) for side in rows.box.T]
     columns += [list(map(str, rows.label.tolist())), digits(scores, decimals)]
     lines = "".join(f"{','.join(line)}\n" for line in zip(*columns, strict=True))
-    replace_file(path, lambda file: file.write(lines.encode()))
+    write_file(path, lines.encode())
 
 
 def digits(values: np.ndarray, decimals: int | None) -> list[str]:

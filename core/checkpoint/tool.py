@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
-from core.atomic import replace_file
+from core.atomic import write_file
 from core.checkpoint.model_card import model_card
 from core.checkpoint.reading import read_checkpoint, read_unverified
 from core.checkpoint.sums import CheckpointError, digest_of, recorded_sums, sum_file, verify
@@ -141,7 +141,7 @@ def exported_config(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
 def _write(path: Path, content: bytes) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        replace_file(path, lambda file: file.write(content))
+        write_file(path, content)
     except OSError as error:
         raise save_error(path, error, f"{len(content):,}", "; name another folder") from error
     print(f"{path}: {len(content):,} bytes", file=sys.stderr)

@@ -18,7 +18,7 @@ from typing import Any, BinaryIO
 
 import torch
 
-from core.atomic import PARTIALS, replace_file, sync_folder, unlink
+from core.atomic import PARTIALS, replace_file, sync_folder, unlink, write_file
 from core.checkpoint.sums import CheckpointError, digest_of, recorded_sums, sum_file
 
 _PLAIN = (type(None), bool, int, float, complex, str, bytes, torch.Tensor, torch.nn.Parameter)
@@ -98,7 +98,7 @@ def _write_sums(path: Path, digests: tuple[str, ...]) -> None:
         return
     name = path.name.replace("\\", r"\\").replace("\n", r"\n")  # as sha256sum escapes, and marks by a backslash
     text = "".join(f"{'' if name == path.name else chr(92)}{digest}  {name}\n" for digest in digests)
-    replace_file(sums, lambda file: file.write(text.encode()))
+    write_file(sums, text.encode())
 
 
 def remove_checkpoint(path: str | Path) -> None:
@@ -122,7 +122,7 @@ def probe_folder(folder: str | Path) -> None:
         for path in folder.glob("*.ckpt"):
             _strike_out(path)
         probe = folder / f".probe-{os.getpid()}"
-        replace_file(probe, lambda file: file.write(bytes(_PROBE_SIZE)))
+        write_file(probe, bytes(_PROBE_SIZE))
         probe.unlink()
     except OSError as error:
         raise save_error(folder / "*.ckpt", error, f"at least {_PROBE_SIZE:,}") from error

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
 
-from core.atomic import replace_file
+from core.atomic import write_file
 from core.errors import is_for_users
 from core.processes.signals import request
 
@@ -44,7 +44,7 @@ def other_rank(folder: str | Path) -> Iterator[None]:
             time.sleep(2 * LOOK_S)  # time to see whether it is the starter that is gone
         text = str(error) if is_for_users(error) else traceback.format_exc()
         told = json.dumps({"text": text, "consequence": is_consequence(error)}).encode()
-        replace_file(failure_file(folder, local_rank()), lambda file: file.write(told))
+        write_file(failure_file(folder, local_rank()), told)
         leave_at_once(1)
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from core.atomic import replace_file
+from core.atomic import write_file
 
 VIDEOS = "videos"  # as a product: those that cannot be read
 FRAMES = "frames"
@@ -48,7 +48,7 @@ def product_file(kind: str, path: Path, content: bytes) -> Product:
             other = "is there already and holds something else; move it away, or name another place"
             return Product(kind, str(path), "kept") if path.read_bytes() == content else failed(kind, path, other)
         path.parent.mkdir(parents=True, exist_ok=True)
-        replace_file(path, lambda file: file.write(content))
+        write_file(path, content)
     except OSError as error:
         return failed(kind, path, f"cannot be written ({error.strerror or error})")
     return Product(kind, str(path), "made")

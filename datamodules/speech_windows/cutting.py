@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from core.atomic import replace_file
+from core.atomic import write_file
 from datamodules.errors import DataFileError, VideoReadError
 from datamodules.export.product import Product, failed
 from datamodules.speech_windows.images import images_of
@@ -109,7 +109,7 @@ def write_window(clip: OpenClip, window: Window, note: dict[str, Any], folder: P
     if note["labels"] is not None:
         files[note["labels"]] = frame_by_frame(clip.persons, window, clip.frames(window)).encode()
     for name, content in (files | {NOTE: encoded(note)}).items():
-        replace_file(folder / name, lambda file, content=content: file.write(content))
+        write_file(folder / name, content)
 
 
 def put_in_place(partial: Path, target: Path) -> None:

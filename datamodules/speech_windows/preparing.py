@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from uuid import uuid4
 
-from core.atomic import replace_file
+from core.atomic import write_file
 from datamodules.errors import DataFileError, VideoReadError
 from datamodules.export.frames import remove_partials
 from datamodules.export.product import Product, failed
@@ -103,7 +103,7 @@ def claim(folder: Path, settings: WindowSettings, overwrite: bool) -> None:
             raise DataFileError(folder, f"{problem}; name another folder, or let the windows be overwritten")
         for window in folder.glob(f"*/*/clip_f*/{NOTE}"):
             shutil.rmtree(window.parent.rename(folder / f".saving-{uuid4().hex}.part"))
-    replace_file(note, lambda file: file.write(encoded(content)))
+    write_file(note, encoded(content))
 
 
 def read_settings(note: Path) -> dict:

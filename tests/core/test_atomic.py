@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from core.atomic import PARTIALS, replace_file
+from core.atomic import PARTIALS, replace_file, write_file
 
 
 def test_the_file_and_then_its_name_are_on_the_disk_when_the_call_returns(
@@ -20,7 +20,7 @@ def test_the_file_and_then_its_name_are_on_the_disk_when_the_call_returns(
         sync(descriptor)
 
     monkeypatch.setattr(os, "fsync", watched)
-    replace_file(path, lambda file: file.write(b"whole"))
+    write_file(path, b"whole")
     assert seen == [(False, False, [b"whole"]), (True, True, [])]
     assert path.read_bytes() == b"whole"
 
@@ -44,5 +44,5 @@ def test_a_write_that_ends_early_leaves_the_earlier_file_and_nothing_else(tmp_pa
 
 def test_a_folder_is_not_replaced_by_a_file(tmp_path: Path) -> None:
     with pytest.raises(IsADirectoryError):
-        replace_file(tmp_path, lambda file: file.write(b"x"))
+        write_file(tmp_path, b"x")
     assert not list(tmp_path.parent.glob(PARTIALS))
