@@ -1,26 +1,21 @@
 """What an evaluation of an action detector leaves behind: detections, numbers and where they come from, pictures."""
 
 import io
-import json
 from pathlib import Path
 from typing import Annotated
 
-import numpy as np
-from lightning import Callback, LightningModule, Trainer
-from lightning.pytorch.trainer.states import TrainerFn
+from lightning import LightningModule, Trainer
 from PIL import Image
 
 from callbacks.action_charts import draw_confusion, draw_precisions
 from callbacks.action_pictures import Scene, film, sheet
 from callbacks.action_scenes import scenes_of
-from callbacks.anomaly_report import put, selection
-from callbacks.between_ranks import Notes
-from callbacks.panels import log_picture
+from callbacks.evaluation_report import Evaluation, EvaluationReport, due
 from callbacks.video_file import mp4
-from core.atomic import unlink
+from core.atomic import unlink, write_file
 
 
-class ActionReport(Callback):
+class ActionReport(EvaluationReport):
     """Write detections, numbers and pictures after a test, and after a validation that is no part of a training.
 
     Works with batches of key frames (docs/design.md) and with every task that has
@@ -49,6 +44,8 @@ class ActionReport(Callback):
         confusion: The group of classes of which one is chosen (``pose``); those of boxes with several do not count.
     """
 
+    name, asks = "action_report", ("frame_map", "detections")
+
     def __init__(
         self,
         folder: str,
@@ -65,96 +62,44 @@ class ActionReport(Callback):
                 raise ValueError(f"callbacks.action_report.{name}: expected at least {lowest}, found {value}")
         if not 0 <= threshold <= 1:
             raise ValueError(f"callbacks.action_report.threshold: expected a score from 0 to 1, found {threshold}")
-        self.folder, self.num_clips, self.num_films, self.num_frames = Path(folder), num_clips, num_films, num_frames
+        super().__init__(folder)
+        self.num_clips, self.num_films, self.num_frames = num_clips, num_films, num_frames
         self.threshold, self.decimals, self.confusion = threshold, decimals, confusion
-        self._frames: dict[int, tuple[str, float]] = {}
         self._scenes: list[Scene] = []
-        self._runs = 0
 
-    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        for name in ("frame_map", "detections"):
-            if not hasattr(pl_module, name):
-                raise ValueError(
-                    f"callbacks.action_report: {type(pl_module).__name__} has no '{name}' to report on; "
-                    "leave this callback out with callbacks=[default]"
-                )
+    def begin(self) -> None:
+        super().begin()
+        self._scenes = []
 
-    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._begin()
-
-    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._begin()
-
-    def on_validation_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: object, batch: dict, batch_idx: int, *_: object
+    def look(
+        self, trainer: Trainer, pl_module: LightningModule, evaluation: Evaluation, batch: dict, done: float
     ) -> None:
-        if trainer.state.fn == TrainerFn.VALIDATING:
-            self._look(trainer, pl_module, "val", batch, (batch_idx + 1) / trainer.num_val_batches[0])
-
-    def on_test_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: object, batch: dict, batch_idx: int, *_: object
-    ) -> None:
-        self._look(trainer, pl_module, "test", batch, (batch_idx + 1) / trainer.num_test_batches[0])
-
-    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if trainer.state.fn == TrainerFn.VALIDATING:
-            self._report(trainer, pl_module, "val", "validate")
-
-    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._report(trainer, pl_module, "test", "test")
-
-    def _begin(self) -> None:
-        self._frames, self._scenes, self._runs = {}, [], self._runs + 1
-
-    def _look(self, trainer: Trainer, pl_module: LightningModule, stage: str, batch: dict, done: float) -> None:
-        frames = zip(batch["name"], batch["second"].tolist(), strict=True)
-        self._frames |= dict(zip(batch["index"].tolist(), frames, strict=True))
-        missing = int(np.ceil(self.num_clips * done - 1e-9)) - len(self._scenes)
+        self.remember(batch["index"], batch["name"], batch["second"].tolist())
+        missing = due(self.num_clips, done) - len(self._scenes)
         if trainer.is_global_zero and missing > 0 and (batch["view"] == 0).any():
-            scores, metric = pl_module.detections(batch), pl_module.frame_map[stage]
+            scores, metric = pl_module.detections(batch), pl_module.frame_map[evaluation.stage]
             self._scenes += scenes_of(batch, scores, metric, self.threshold)[:missing]
 
-    def _report(self, trainer: Trainer, pl_module: LightningModule, stage: str, stem: str) -> None:
-        note = [[index, *frame] for index, frame in self._frames.items()]
-        notes = Notes(trainer, f"{self.folder.absolute()}/{stem}/{self._runs}").collect(note)
-        if not trainer.is_global_zero:
-            return
-        frames = {index: (name, second) for note in notes for index, name, second in note}
-        metric, suffix = pl_module.frame_map[stage], "" if stem == "test" else f"_{stem}"
-        self.folder.mkdir(parents=True, exist_ok=True)
-        metric.write_results(self.folder / f"detections{suffix}.csv", frames, self.decimals)
-        numbers = {name: float(value) for name, value in sorted(trainer.callback_metrics.items())}
+    def report(self, trainer: Trainer, pl_module: LightningModule, evaluation: Evaluation) -> None:
+        metric = pl_module.frame_map[evaluation.stage]
         names = [name for _, name, _ in metric.classes]
-        results = {
-            "metrics": {name: value for name, value in numbers.items() if name.startswith(f"{stage}/")},
-            "evaluator": metric.evaluator,
-            "protocol": getattr(trainer.datamodule, "protocol", None),
-            "checkpoint": selection(trainer.ckpt_path, trainer.datamodule),
-            "key_frames": len(frames),
-            "true_boxes": dict(zip(names, map(int, metric.true_boxes), strict=True)),
-        }
-        put(self.folder / f"results{suffix}.json", f"{json.dumps(results, indent=1)}\n".encode())
-        self._draw(trainer, metric, stage, stem)
-
-    def _draw(self, trainer: Trainer, metric: object, stage: str, stem: str) -> None:
-        folder, note = self.folder / "pictures", metric.evaluator
-        folder.mkdir(exist_ok=True)
+        true_boxes = dict(zip(names, map(int, metric.true_boxes), strict=True))
+        metric.write_results(self.folder / f"detections{evaluation.suffix}.csv", self.samples, self.decimals)
+        self.write_results(trainer, evaluation, metric, {"key_frames": len(self.samples), "true_boxes": true_boxes})
+        note, group = metric.evaluator, f"group of actions: {self.confusion}"
         pictures = {
             "precision": draw_precisions(metric.classes, metric.precisions, metric.true_boxes, note),
-            "confusion": draw_confusion(*metric.confusion(self.confusion), f"group of actions: {self.confusion}"),
+            "confusion": draw_confusion(*metric.confusion(self.confusion), group),
             "clips": png(sheet(self._scenes, self.num_frames)) if self._scenes else None,
         }
+        self.show(trainer, evaluation, pictures)
+        self._film(self.folder / "pictures", evaluation.stem)
+
+    def _film(self, folder: Path, stem: str) -> None:
         for old in folder.glob(f"{stem}_clip_*.mp4"):
             unlink(old)
-        for name, picture in pictures.items():
-            if picture is None:
-                unlink(folder / f"{stem}_{name}.png")
-                continue
-            put(folder / f"{stem}_{name}.png", picture)
-            for logger in trainer.loggers:
-                log_picture(logger, f"{stage}/{name}", Image.open(io.BytesIO(picture)), trainer.global_step)
         for number, scene in enumerate(self._scenes[: self.num_films], start=1):
-            put(folder / f"{stem}_clip_{number}.mp4", mp4(film(scene), scene.fps))
+            write_file(folder / f"{stem}_clip_{number}.mp4", mp4(film(scene), scene.fps))
 
 
 def png(picture: Image.Image) -> bytes:

@@ -1,25 +1,17 @@
 """What an evaluation of a detector of active speakers leaves behind: scores, numbers and their origin, pictures."""
 
-import io
-import json
 import math
-from pathlib import Path
 from typing import Annotated
 
 import numpy as np
-from lightning import Callback, LightningModule, Trainer
-from lightning.pytorch.trainer.states import TrainerFn
-from PIL import Image
+from lightning import LightningModule, Trainer
 from torch import Tensor
 
-from callbacks.anomaly_report import put, selection
-from callbacks.between_ranks import Notes
-from callbacks.panels import log_picture
+from callbacks.evaluation_report import Evaluation, EvaluationReport, due
 from callbacks.speaker_charts import Track, draw_precision_recall, draw_tracks, slots_of
-from core.atomic import unlink
 
 
-class SpeakerReport(Callback):
+class SpeakerReport(EvaluationReport):
     """Write scores, numbers and pictures after a test, and after a validation that is no part of a training.
 
     Works with batches of face tracks (docs/design.md) and with every task that has ``speaker_scores``, by stage
@@ -41,6 +33,8 @@ class SpeakerReport(Callback):
         header: Begin ``ava_scores.csv`` with the names of its columns, as the evaluator expects that TalkNet ships.
     """
 
+    name, asks = "speaker_report", ("speaker_scores",)
+
     def __init__(
         self,
         folder: str,
@@ -51,51 +45,22 @@ class SpeakerReport(Callback):
         for name, (value, lowest) in {"num_tracks": (num_tracks, 0), "num_faces": (num_faces, 1)}.items():
             if value < lowest:
                 raise ValueError(f"callbacks.speaker_report.{name}: expected at least {lowest}, found {value}")
-        self.folder, self.num_tracks, self.num_faces, self.header = Path(folder), num_tracks, num_faces, header
-        self._names: dict[int, tuple[str, str]] = {}
+        super().__init__(folder)
+        self.num_tracks, self.num_faces, self.header = num_tracks, num_faces, header
         self._shown: dict[int, tuple[float, tuple[float, float], dict[int, np.ndarray]]] = {}  # parts of a `Track`
-        self._runs = 0
 
-    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        if not hasattr(pl_module, "speaker_scores"):
-            raise ValueError(
-                f"callbacks.speaker_report: {type(pl_module).__name__} has no 'speaker_scores' to report on; "
-                "leave this callback out with callbacks=[default]"
-            )
+    def begin(self) -> None:
+        super().begin()
+        self._shown = {}
 
-    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._begin()
-
-    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._begin()
-
-    def on_validation_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: object, batch: dict, batch_idx: int, *_: object
+    def look(
+        self, trainer: Trainer, pl_module: LightningModule, evaluation: Evaluation, batch: dict, done: float
     ) -> None:
-        if trainer.state.fn == TrainerFn.VALIDATING:
-            self._look(trainer, batch, (batch_idx + 1) / trainer.num_val_batches[0])
-
-    def on_test_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: object, batch: dict, batch_idx: int, *_: object
-    ) -> None:
-        self._look(trainer, batch, (batch_idx + 1) / trainer.num_test_batches[0])
-
-    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if trainer.state.fn == TrainerFn.VALIDATING:
-            self._report(trainer, pl_module, "val", "validate")
-
-    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._report(trainer, pl_module, "test", "test")
-
-    def _begin(self) -> None:
-        self._names, self._shown, self._runs = {}, {}, self._runs + 1
-
-    def _look(self, trainer: Trainer, batch: dict, done: float) -> None:
-        index = batch["index"].tolist()
-        self._names |= dict(zip(index, zip(batch["name"], batch["entity"], strict=True), strict=True))
-        missing = math.ceil(self.num_tracks * done - 1e-9) - len(self._shown)
+        self.remember(batch["index"], batch["name"], batch["entity"])
+        missing = due(self.num_tracks, done) - len(self._shown)
         if not trainer.is_global_zero or missing <= 0:
             return
+        index = batch["index"].tolist()
         target = batch["target"].masked_fill(~batch["annotated"], -1)
         speaks, silent = ((target == label).any(1).tolist() for label in (1, 0))
         rows = [row for row in range(len(index)) if speaks[row] or silent[row]]
@@ -113,54 +78,33 @@ class SpeakerReport(Callback):
         places = slots_of(times, span, self.num_faces)
         return fps, span, {slot: faces[there[place]].cpu().numpy() for slot, place in places.items()}
 
-    def _report(self, trainer: Trainer, pl_module: LightningModule, stage: str, stem: str) -> None:
-        note = [[index, *names] for index, names in self._names.items()]
-        notes = Notes(trainer, f"{self.folder.absolute()}/{stem}/{self._runs}").collect(note)
-        if not trainer.is_global_zero:
-            return
-        names = {index: (video, entity) for note in notes for index, video, entity in note}
-        metric, suffix = pl_module.speaker_scores[stage], "" if stem == "test" else f"_{stem}"
-        self.folder.mkdir(parents=True, exist_ok=True)
-        metric.write_ava(self.folder / f"ava_scores{suffix}.csv", names, self.header)
-        metric.write_ego4d(self.folder / f"ego4d_scores{suffix}", names)
-        numbers = {name: float(value) for name, value in sorted(trainer.callback_metrics.items())}
-        results = {
-            "metrics": {name: value for name, value in numbers.items() if name.startswith(f"{stage}/")},
-            "evaluator": metric.evaluator,
-            "protocol": getattr(trainer.datamodule, "protocol", None),
-            "checkpoint": selection(trainer.ckpt_path, trainer.datamodule),
-            "faces": {"measured": len(metric.faces.label), "speaking": int(metric.faces.label.sum())},
+    def report(self, trainer: Trainer, pl_module: LightningModule, evaluation: Evaluation) -> None:
+        metric, names = pl_module.speaker_scores[evaluation.stage], self.samples
+        metric.write_ava(self.folder / f"ava_scores{evaluation.suffix}.csv", names, self.header)
+        metric.write_ego4d(self.folder / f"ego4d_scores{evaluation.suffix}", names)
+        faces = metric.faces
+        facts = {
+            "faces": {"measured": len(faces.label), "speaking": int(faces.label.sum())},
             "tracks": len(set(names.values())),
             "videos": len({video for video, _ in names.values()}),
         }
-        put(self.folder / f"results{suffix}.json", f"{json.dumps(results, indent=1)}\n".encode())
-        self._draw(trainer, metric, names, numbers.get(f"{stage}/ap", math.nan), stage, stem)
-
-    def _draw(
-        self, trainer: Trainer, metric: object, names: dict[int, tuple[str, str]], ap: float, stage: str, stem: str
-    ) -> None:
-        folder, faces = self.folder / "pictures", metric.faces
-        folder.mkdir(exist_ok=True)
-        tracks, measured = self._tracks(faces, names), f"{len(faces.label):,} faces in {len(names)} rows of {stage}"
+        self.write_results(trainer, evaluation, metric, facts)
+        ap = float(trainer.callback_metrics.get(f"{evaluation.stage}/ap", math.nan))
+        measured = f"{len(faces.label):,} faces in {len(names)} rows of {evaluation.stage}"
+        tracks = self._tracks(faces)
         pictures = {
             "precision_recall": None if math.isnan(ap) else draw_precision_recall(
                 *metric.curve, ap, float(faces.label.mean()), measured
             ),
             "tracks": draw_tracks(tracks, self.num_faces, metric.threshold, measured) if tracks else None,
         }  # fmt: skip
-        for name, picture in pictures.items():
-            if picture is None:
-                unlink(folder / f"{stem}_{name}.png")
-                continue
-            put(folder / f"{stem}_{name}.png", picture)
-            for logger in trainer.loggers:
-                log_picture(logger, f"{stage}/{name}", Image.open(io.BytesIO(picture)), trainer.global_step)
+        self.show(trainer, evaluation, pictures)
 
-    def _tracks(self, faces: object, names: dict[int, tuple[str, str]]) -> list[Track]:
+    def _tracks(self, faces: object) -> list[Track]:
         """What is drawn of the tracks that are shown."""
         found = []
         for sample, pictures in self._shown.items():
             mine = faces.sample == sample
             measured = faces.seconds[mine], faces.score[mine], faces.label[mine]
-            found.append(Track("   ".join(names[sample]), *measured, *pictures))
+            found.append(Track("   ".join(self.samples[sample]), *measured, *pictures))
         return found
