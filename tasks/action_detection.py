@@ -177,6 +177,4 @@ class ActionDetection(ExactEvaluation):
         found = metric.compute()
         if "map" not in found:
             log.warning("%s: there is no true box, and so no %s/map", stage, stage)
-        for name, value in found.items():
-            # Every process holds the same number already: the highest of them is it, to the last bit.
-            self.log(f"{stage}/{name}", value, prog_bar=name == "map", reduce_fx="max", sync_dist=True)
+        self.log_numbers(stage, found, shown="map")

@@ -247,6 +247,4 @@ class ActiveSpeaker(ExactEvaluation):
             self.model.rope_scale = scale
 
     def _log_scores(self, stage: str) -> None:
-        for name, value in self.speaker_scores[stage].compute().items():
-            # Every process holds the same number already: the highest of them is it, to the last bit.
-            self.log(f"{stage}/{name}", value, prog_bar=name == "ap", reduce_fx="max", sync_dist=True)
+        self.log_numbers(stage, self.speaker_scores[stage].compute(), shown="ap")

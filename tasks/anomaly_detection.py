@@ -115,9 +115,7 @@ class AnomalyDetection(ExactEvaluation):
         found = self.frame_anomaly[stage].compute()
         if "auc" not in found:
             log.warning("%s: the videos have frames of one kind only, so that there is no %s/auc", stage, stage)
-        for name, value in found.items():
-            # Every process holds the same number already: the highest of them is it, to the last bit.
-            self.log(f"{stage}/{name}", value, prog_bar=name == "auc", reduce_fx="max", sync_dist=True)
+        self.log_numbers(stage, found, shown="auc")
 
 
 def require_both_kinds(label: Tensor) -> None:

@@ -2,6 +2,7 @@
 
 import logging
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import Any
 
 from lightning import LightningModule
@@ -30,6 +31,18 @@ class ExactEvaluation(LightningModule, ABC):
     @abstractmethod
     def evaluate(self, stage: str, batch: dict) -> None:
         """Feed the metrics of ``stage``, one of `STAGES`, with a batch, and log them."""
+
+    def log_numbers(self, stage: str, numbers: Mapping[str, Any], shown: str) -> None:
+        """Log numbers that every process has computed over all samples, as ``<stage>/<name>``.
+
+        Args:
+            stage: One of `STAGES`.
+            numbers: By name, the same on all processes.
+            shown: The one that stands in the progress bar as well.
+        """
+        for name, value in numbers.items():
+            # Every process holds the same number already: the highest of them is it, to the last bit.
+            self.log(f"{stage}/{name}", value, prog_bar=name == shown, reduce_fx="max", sync_dist=True)
 
     def validation_step(self, batch: dict, batch_idx: int) -> None:
         self.evaluate("val", batch)
