@@ -11,14 +11,8 @@ from torch.utils.data import DataLoader, Dataset
 
 from datamodules.clips import Clips, Source, UnreadableSource, collate_clips
 from datamodules.errors import VideoReadError
-from datamodules.loading import (
-    ResumableLoader,
-    Shard,
-    ShardedShuffle,
-    leave_signals_to_the_main_process,
-    seeded,
-    start_of_workers,
-)
+from datamodules.loader_workers import loading_options
+from datamodules.loading import ResumableLoader, Shard, ShardedShuffle, seeded
 from datamodules.quarantine import BAD_SAMPLES_FILE, Quarantine, ReplacingClips, max_bad, unreadable
 from datamodules.video_index import broken_videos
 
@@ -107,18 +101,9 @@ class ClipLoading(LightningDataModule):
         return (0, 1) if self.trainer is None else (self.trainer.global_rank, self.trainer.world_size)
 
     def loading(self, data: Dataset) -> dict[str, Any]:
-        """Arguments that all loaders share, by keyword: Lightning rebuilds the loader of ``predict`` from them."""
-        workers = self.hparams.num_workers
-        return {
-            "dataset": data,
-            "batch_size": self.hparams.batch_size,
-            "num_workers": workers,
-            "persistent_workers": workers > 0,
-            "collate_fn": self.collate,
-            "worker_init_fn": leave_signals_to_the_main_process,
-            "multiprocessing_context": start_of_workers() if workers else None,
-            "pin_memory": torch.cuda.is_available(),
-        }
+        """What all loaders are made with."""
+        options = self.hparams
+        return {"batch_size": options.batch_size, **loading_options(data, options.num_workers, self.collate)}
 
     def eval_loader(self, data: Clips, split: str) -> DataLoader:
         """Visit each sample of a split exactly once over all processes, in order."""

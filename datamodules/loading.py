@@ -1,8 +1,5 @@
 """Order of samples and position in an epoch, as functions of what a checkpoint stores."""
 
-import atexit
-import multiprocessing
-import signal
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -10,8 +7,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch.utils.data import DataLoader, Sampler, SequentialSampler
-
-from datamodules.killable import FOR_OTHERS
 
 # A visit of a sample: (epoch, index). The epoch travels with the index, so that it reaches the data set in whatever
 # process the sample is made, also in workers that live for many epochs.
@@ -148,34 +143,6 @@ class WholeBatches(Sampler[Visit]):
 
     def __iter__(self) -> Iterator[Visit]:
         return iter([(0, index) for index in self.indices])
-
-
-def leave_signals_to_the_main_process(worker: int) -> None:
-    """Let a loader worker go on after a signal that reaches all processes of a job: the main one decides."""
-    for number in FOR_OTHERS:
-        signal.signal(number, signal.SIG_IGN)
-
-
-@atexit.register
-def end_forgotten_workers() -> None:
-    """Kill the loader workers that are still there when the program ends, because something holds their loader.
-
-    Python ends such processes by a signal that these ignore, and would wait for them for ever.
-    """
-    forgotten = [process for process in multiprocessing.active_children() if process.daemon]
-    if forgotten and hasattr(signal, "SIGCHLD"):
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # torch would complain of workers that are killed
-    for process in forgotten:
-        process.kill()
-
-
-def start_of_workers() -> str | None:
-    """How loader workers are started: None for the usual way.
-
-    In a process of joblib, which runs a job of a sweep, the usual way is joblib's own, and that starts nothing else.
-    """
-    possible = multiprocessing.get_all_start_methods()
-    return None if multiprocessing.get_start_method() in possible else possible[0]
 
 
 class ResumableLoader(DataLoader):

@@ -7,7 +7,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
-import torch
 from lightning import LightningDataModule
 from torch.utils.data import DataLoader
 
@@ -28,14 +27,8 @@ from datamodules.feature_folder import (
 )
 from datamodules.feature_sets import EvaluationBags, TrainingBags, collate_bags
 from datamodules.feature_windows import Windowing
-from datamodules.loading import (
-    ResumableLoader,
-    Shard,
-    ShardedShuffle,
-    leave_signals_to_the_main_process,
-    seeded,
-    start_of_workers,
-)
+from datamodules.loader_workers import loading_options
+from datamodules.loading import ResumableLoader, Shard, ShardedShuffle, seeded
 from datamodules.samples import shanghaitech as sample
 from datamodules.splits import choose, hold_out, is_sample
 from datamodules.video_lists import NamedVideo
@@ -329,17 +322,8 @@ class ShanghaiTechFeatures(LightningDataModule):
         return (0, 1) if self.trainer is None else (self.trainer.global_rank, self.trainer.world_size)
 
     def loading(self, data: TrainingBags | EvaluationBags) -> dict[str, Any]:
-        """Arguments that all loaders share, by keyword: Lightning rebuilds the loader of ``predict`` from them."""
-        workers = self.hparams.num_workers
-        return {
-            "dataset": data,
-            "num_workers": workers,
-            "persistent_workers": workers > 0,
-            "collate_fn": collate_bags,
-            "worker_init_fn": leave_signals_to_the_main_process,
-            "multiprocessing_context": start_of_workers() if workers else None,
-            "pin_memory": torch.cuda.is_available(),
-        }
+        """What all loaders are made with."""
+        return loading_options(data, self.hparams.num_workers, collate_bags)
 
     def eval_loader(self, data: EvaluationBags) -> DataLoader:
         """Visit each video exactly once over all processes, in order, one at a time."""

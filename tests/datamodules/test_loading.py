@@ -267,7 +267,7 @@ def test_a_loader_that_something_still_holds_does_not_keep_the_program_from_endi
     program = (
         "import builtins\n"
         "from torch.utils.data import DataLoader\n"
-        "from datamodules.loading import leave_signals_to_the_main_process as ignore\n"
+        "from datamodules.loader_workers import leave_signals_to_the_main_process as ignore\n"
         "loader = DataLoader(range(8), num_workers=2, persistent_workers=True, worker_init_fn=ignore)\n"
         "builtins.kept = iter(loader)\n"
         "next(builtins.kept)\n"

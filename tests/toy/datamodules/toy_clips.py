@@ -4,7 +4,8 @@ import torch
 from lightning import LightningDataModule
 from torch.utils.data import DataLoader, Dataset
 
-from datamodules.loading import ResumableLoader, Shard, ShardedShuffle, leave_signals_to_the_main_process
+from datamodules.loader_workers import leave_signals_to_the_main_process
+from datamodules.loading import ResumableLoader, Shard, ShardedShuffle
 
 
 class ToyDataError(ValueError):
