@@ -62,10 +62,6 @@ class LabelMap:
         """Id of each name."""
         return {action.name: action.id for action in self.actions}
 
-    def of_group(self, group: str) -> list[int]:
-        """Channels of the classes of a group; ``pose``: those of which a person does one at a time."""
-        return [channel for channel, action in enumerate(self.actions) if action.group == group]
-
 
 def of_names(names: Iterable[str]) -> LabelMap:
     """Number classes of one's own from 1, in the order of their names; names that are all numbers are the ids."""

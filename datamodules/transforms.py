@@ -97,19 +97,3 @@ def transform_boxes(boxes: Tensor, views: list[View]) -> tuple[Tensor, Tensor]:
         boxes, remains = view.boxes(boxes)
         kept &= remains
     return boxes, kept
-
-
-def transform_batch(video: Tensor, transform: ClipTransform, generator: torch.Generator) -> Tensor:
-    """Transform a batch where it is, for example on a GPU, drawing anew for every clip.
-
-    Args:
-        video: (B, C, T, H, W), uint8 or float.
-        transform: What to do with a clip.
-        generator: Source of randomness, on any device.
-
-    Returns:
-        (B, C, T, *size), of the same dtype.
-    """
-    height, width = video.shape[-2:]
-    clips = [transform_clip(clip.transpose(0, 1), transform.views(height, width, generator)) for clip in video]
-    return torch.stack(clips).transpose(1, 2).contiguous()

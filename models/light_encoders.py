@@ -17,7 +17,6 @@ from models.saliency_spec import SaliencySpec
 
 NORM = {"momentum": 0.01, "eps": 1e-3}  # of all layers, as published
 VIDEO, AUDIO = 3, 2  # dimensions of (T, H, W) and of (F, T)
-HALVINGS = 2  # of time, in the sound: four rows become one
 CLASSES = 2  # not speaking, speaking
 
 Block = Callable[[int, int, int, int], nn.Module]  # channels, channels of the result, dimensions, stride

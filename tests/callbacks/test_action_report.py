@@ -212,7 +212,7 @@ def test_a_sheet_holds_all_scenes() -> None:
     assert one.width == three.width and three.height > 2.5 * one.height
 
 
-def test_a_film_plays_every_frame_at_the_speed_of_the_clip(tmp_path: Path) -> None:
+def test_a_film_plays_every_frame_at_the_speed_of_the_clip() -> None:
     frames = [np.full((31, 41, 3), 20 * number, dtype=np.uint8) for number in range(10)]
     content = mp4(frames, 12.5)
     with av.open(io.BytesIO(content)) as container:

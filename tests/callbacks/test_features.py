@@ -15,7 +15,6 @@ from callbacks.fingerprints import structure_sha256, weights_sha256
 from tests.callbacks.clip_batches import FRAMES, TOKENS, WIDTH, Encoding, HandMade, Network, feature
 
 VIDEOS = {"a": 3, "b.c": 1, "scene 1/d": 5}
-OF_THE_RUN = {"limit_predict_batches", "precision", "ckpt_path"}
 
 
 def extract(

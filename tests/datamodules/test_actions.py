@@ -95,5 +95,5 @@ def test_what_cannot_be_told_is_asked_for(own: Path, tmp_path: Path) -> None:
         make(own, tmp_path)
 
 
-def test_numbers_as_classes_keep_their_order(tmp_path: Path) -> None:
+def test_numbers_as_classes_keep_their_order() -> None:
     assert [one.name for one in of_names(["10", "9", "10"]).actions] == ["9", "10"]

@@ -117,7 +117,7 @@ def test_groups_of_classes_come_from_their_type_or_their_id(tmp_path: Path) -> N
         (200, "hold hands", "person"),
         (300, "juggle", "other"),
     ]
-    assert found.of_group("pose") == [0] and found.channels[200] == 2
+    assert found.channels[200] == 2
 
 
 def test_a_list_of_names_is_a_label_map_and_so_are_names_of_ones_own(tmp_path: Path) -> None:

@@ -53,7 +53,7 @@ def root(sound: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(sound, tmp_path / "talks"))
 
 
-def rows_of(data: Ego4DASD, loader: object) -> list[tuple]:
+def rows_of(loader: object) -> list[tuple]:
     """Clip, entity and frame of every annotated face that a loader brings."""
     found = []
     for batch in loader:
@@ -70,7 +70,7 @@ def test_evaluation_brings_every_annotated_face_once(
     root: Path, batching: str, max_len: int | None, budget: int
 ) -> None:
     data = talks(root, "validate", batching=batching, max_len=max_len, budget=budget, window_s=0.5, max_gap=2)
-    found = rows_of(data, data.val_dataloader())
+    found = rows_of(data.val_dataloader())
     wanted = {
         (clip, "1:a", frame) for clip in ("four", "five") for frame in range(FRAMES) if frame not in range(10, 14)
     }
@@ -150,7 +150,7 @@ def test_two_processes_share_training_and_evaluation(
         monkeypatch.setattr(Ego4DASD, "place", lambda _, rank=rank: (rank, 2))
         data = talks(root, batching=batching, window_s=0.8, batch_size=1)
         trained.append([batch["index"].tolist() for batch in data.train_dataloader()])
-        evaluated.append(rows_of(data, data.val_dataloader()))
+        evaluated.append(rows_of(data.val_dataloader()))
     assert len(trained[0]) == len(trained[1]) > 0 and all(evaluated)
     visited = [row for rank in trained for batch in rank for row in batch]
     assert len(visited) == len(set(visited))

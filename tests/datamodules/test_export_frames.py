@@ -167,7 +167,7 @@ def test_one_broken_video_does_not_keep_the_others_from_being_written(video: Pat
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [NOTES, "a"]
 
 
-def test_another_number_of_frames_than_the_probe_found_is_a_failure(video: Path, tmp_path: Path) -> None:
+def test_another_number_of_frames_than_the_probe_found_is_a_failure(tmp_path: Path) -> None:
     source = counters.write_frames(tmp_path / "b", {number: f"{number}.png" for number in range(4)})
     facts = probe(source, 25.0)
     (source / "3.png").unlink()

@@ -141,5 +141,5 @@ def test_the_command_line_says_what_can_be_prepared() -> None:
     with pytest.raises(ConfigError, match=r"possible: datamodule\.export$"):
         check_data_can_be_prepared({"mode": "prepare", "datamodule": node}, {})
     check_data_can_be_prepared({"mode": "prepare", "datamodule": node | {"export": "folder"}}, {})
-    with pytest.raises(ConfigError, match="possible: .*, shanghaitech, shanghaitech_features, speakers, videos"):
+    with pytest.raises(ConfigError, match=r"possible: .*, shanghaitech, shanghaitech_features, speakers, videos"):
         check_data_can_be_prepared({"mode": "prepare", "datamodule": {"_target_": "lightning.LightningDataModule"}}, {})

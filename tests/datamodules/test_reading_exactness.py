@@ -116,7 +116,6 @@ ALL = [
     for case in CASES
 ]
 BY_DECORD = [case for case in ALL if case.values[0].backend == "decord"]
-BY_PYAV = [case for case in ALL if case.values[0].backend == "pyav"]
 # torchcodec in its exact mode shares decord's trouble with containers, but not with codecs and open GOPs.
 BY_TORCHCODEC = [
     case

@@ -12,7 +12,6 @@ from datamodules.transforms import (
     RESIZES,
     ClipTransform,
     channels_first,
-    transform_batch,
     transform_boxes,
     transform_clip,
 )
@@ -156,18 +155,6 @@ def test_flip_happens_as_often_as_asked() -> None:
     generator = seeded()
     flips = sum(transform.views(64, 64, generator)[-1].mirrored for _ in range(1000))
     assert 200 < flips < 300
-
-
-def test_a_batch_on_the_device_is_transformed_like_its_clips() -> None:
-    batch = torch.from_numpy(np.stack([noise(4), noise(4)[:, ::-1].copy()])).permute(0, 4, 1, 2, 3)
-    transform = ClipTransform((48, 64), crop="random_resized", flip=0.5)
-    found = transform_batch(batch, transform, seeded(3))
-    generator = seeded(3)
-    clips = [transform_clip(clip.transpose(0, 1), transform.views(HEIGHT, WIDTH, generator)) for clip in batch]
-    assert found.shape == (2, 3, 4, 48, 64) and found.dtype == torch.uint8
-    assert torch.equal(found, torch.stack(clips).transpose(1, 2))
-    floats = transform_batch(batch.float(), transform, seeded(3))
-    assert (floats - found).abs().max() <= 1
 
 
 @pytest.mark.gpu

@@ -63,7 +63,7 @@ def test_boxes_stay_in_the_stored_frame_on_request(make_videos, tmp_path: Path) 
         assert found[:count].tolist() == ([] if frame % 3 == 0 else [boxes[frame], [0, 0, 4, 4]])
 
 
-def test_regions_are_read_from_where_they_are_said_to_be(make_videos, tmp_path: Path, caplog) -> None:
+def test_regions_are_read_from_where_they_are_said_to_be(make_videos, tmp_path: Path) -> None:
     painted(tmp_path / "set")
     options = {"root": str(tmp_path / "set"), "batch_size": 1, "frame_step": 1}
     auto = next(iter(make_videos("predict", **options).predict_dataloader()))

@@ -198,7 +198,7 @@ def test_too_many_broken_videos_stop_the_run_with_their_list(make, library: Path
         make(library, max_bad_share=0.2)
 
 
-def test_a_share_counts_samples_and_one_video_is_always_allowed(tmp_path: Path) -> None:
+def test_a_share_counts_samples_and_one_video_is_always_allowed() -> None:
     few = Quarantine(None, ["a"] * 5 + ["b"] * 5, 0.0)
     few.report([bad("a")])
     with pytest.raises(BadDataError, match="100 %"):

@@ -77,19 +77,18 @@ def prefixed(state: State, prefix: str) -> State:
 
 def hugging_face(state: State) -> State:
     """The state dict that transformers' VideoMAE would have with these weights."""
-    pretraining = any(name.startswith("decoder.") for name in state)
     converted = {}
     for name, tensor in state.items():
         name = name.removeprefix("encoder.")
         if name.endswith("attn.qkv.weight"):
             for part, rows in zip(("query", "key", "value"), tensor.chunk(3), strict=True):
-                converted[_transformers_name(name.replace("qkv", part), pretraining)] = rows.clone()
+                converted[_transformers_name(name.replace("qkv", part))] = rows.clone()
         else:
-            converted[_transformers_name(name, pretraining)] = tensor
+            converted[_transformers_name(name)] = tensor
     return converted
 
 
-def _transformers_name(name: str, pretraining: bool) -> str:
+def _transformers_name(name: str) -> str:
     for ours, theirs in (
         (r"^decoder\.blocks\.", "decoder.decoder_layers."),
         (r"^blocks\.", "videomae.encoder.layer."),
