@@ -4,14 +4,15 @@ import sys
 from pathlib import Path
 
 import torch
-from lightning import LightningDataModule, Trainer
+from lightning import Trainer
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from callbacks.action_report import ActionReport
-from datamodules.loading import Shard, Visit
+from datamodules.loading import Visit
 from metrics.ava import FrameMAP
 from tasks.evaluation import ExactEvaluation
+from tests.callbacks.report_runs import Parted, trainer_with
 
 CLASSES = [(3, "walk", "pose"), (4, "sit", "pose"), (17, "read", "object")]
 HEIGHT, WIDTH, FRAMES = 48, 64, 8
@@ -55,14 +56,11 @@ class KeyFrames(Dataset):
         return key_frame(visit[1])
 
 
-class Streets(LightningDataModule):
+class Streets(Parted):
     protocol = "toy streets"
 
-    def train_dataloader(self) -> DataLoader:
-        data, trainer = KeyFrames(), self.trainer
-        return DataLoader(data, batch_size=None, sampler=Shard(len(data), trainer.global_rank, trainer.world_size))
-
-    val_dataloader = test_dataloader = train_dataloader
+    def __init__(self) -> None:
+        super().__init__(KeyFrames())
 
 
 class Witness(ExactEvaluation):
@@ -99,11 +97,7 @@ class Witness(ExactEvaluation):
 
 
 def trainer(folder: Path, logger: object = False, ranks: int = 1, **options: object) -> Trainer:
-    quiet = {"enable_progress_bar": False, "enable_model_summary": False, "enable_checkpointing": False}
-    return Trainer(
-        max_epochs=1, accelerator="cpu", devices=ranks, strategy="ddp_fork" if ranks > 1 else "auto", logger=logger,
-        use_distributed_sampler=False, callbacks=[ActionReport(str(folder), **options)], **quiet,
-    )  # fmt: skip
+    return trainer_with(ActionReport(str(folder), **options), logger, ranks)
 
 
 if __name__ == "__main__":

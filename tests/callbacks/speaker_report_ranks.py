@@ -4,14 +4,15 @@ import sys
 from pathlib import Path
 
 import torch
-from lightning import LightningDataModule, Trainer
+from lightning import Trainer
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from callbacks.speaker_report import SpeakerReport
-from datamodules.loading import Shard, Visit
+from datamodules.loading import Visit
 from metrics.asd import SpeakerScores
 from tasks.evaluation import ExactEvaluation
+from tests.callbacks.report_runs import Parted, trainer_with
 from tests.tasks.speaker_batches import batch_of, rows_of
 
 LENGTHS = [40, 60, 3, 75, 0, 50]
@@ -33,14 +34,11 @@ class Tracks(Dataset):
         return rows_of(self.rows, torch.tensor([visit[1]]))
 
 
-class Talks(LightningDataModule):
+class Talks(Parted):
     protocol = "toy talks"
 
-    def train_dataloader(self) -> DataLoader:
-        data, trainer = Tracks(), self.trainer
-        return DataLoader(data, batch_size=None, sampler=Shard(len(data), trainer.global_rank, trainer.world_size))
-
-    val_dataloader = test_dataloader = train_dataloader
+    def __init__(self) -> None:
+        super().__init__(Tracks())
 
 
 class Listener(ExactEvaluation):
@@ -69,11 +67,7 @@ class Listener(ExactEvaluation):
 
 
 def trainer(folder: Path, logger: object = False, ranks: int = 1, **options: object) -> Trainer:
-    quiet = {"enable_progress_bar": False, "enable_model_summary": False, "enable_checkpointing": False}
-    return Trainer(
-        max_epochs=1, accelerator="cpu", devices=ranks, strategy="ddp_fork" if ranks > 1 else "auto", logger=logger,
-        use_distributed_sampler=False, callbacks=[SpeakerReport(str(folder), **options)], **quiet,
-    )  # fmt: skip
+    return trainer_with(SpeakerReport(str(folder), **options), logger, ranks)
 
 
 if __name__ == "__main__":

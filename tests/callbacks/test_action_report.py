@@ -2,8 +2,6 @@
 
 import io
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import av
@@ -33,11 +31,8 @@ from tests.callbacks.action_report_ranks import (
     key_frame,
     trainer,
 )  # fmt: skip
-from tests.conftest import REPOSITORY
-
-
-def files(folder: Path) -> list[str]:
-    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+from tests.callbacks.report_runs import run_on_ranks
+from tests.files import names_in
 
 
 def size_of(path: Path) -> tuple[int, int]:
@@ -49,7 +44,7 @@ def test_a_test_leaves_detections_results_pictures_and_films(tmp_path: Path) -> 
     task = Witness()
     trainer(tmp_path, num_clips=3).test(task, datamodule=Streets(), verbose=False)
     pictures = ("clip_1.mp4", "clip_2.mp4", "clips.png", "confusion.png", "precision.png")
-    assert files(tmp_path) == ["detections.csv", *(f"pictures/test_{name}" for name in pictures), "results.json"]
+    assert names_in(tmp_path) == ["detections.csv", *(f"pictures/test_{name}" for name in pictures), "results.json"]
     lines = (tmp_path / "detections.csv").read_text().splitlines()
     assert len(lines) == 6 * 2 * len(CLASSES) and lines[0] == "scene_0,902,0.1,0.2,0.3,0.9,3,0.9"
     assert lines[-1] == "scene_2,907,0.8,0.0,1.0,0.2,17,0.705"
@@ -64,11 +59,10 @@ def test_a_test_leaves_detections_results_pictures_and_films(tmp_path: Path) -> 
 
 
 def test_any_number_of_processes_writes_the_same_detections_and_numbers(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "tests.callbacks.action_report_ranks", str(tmp_path)]
-    subprocess.run(command, cwd=REPOSITORY, check=True, timeout=120, capture_output=True)
+    run_on_ranks("tests.callbacks.action_report_ranks", tmp_path)
     for name in ("detections.csv", "results.json", "pictures/test_precision.png", "pictures/test_confusion.png"):
         assert len({(tmp_path / ranks / name).read_bytes() for ranks in "123"}) == 1
-    assert files(tmp_path / "1") == files(tmp_path / "3")
+    assert names_in(tmp_path / "1") == names_in(tmp_path / "3")
 
 
 def test_clips_are_spread_over_the_split_and_the_model_is_asked_for_no_others(tmp_path: Path) -> None:
@@ -81,12 +75,12 @@ def test_clips_are_spread_over_the_split_and_the_model_is_asked_for_no_others(tm
 def test_a_validation_writes_beside_a_test_and_a_training_writes_nothing(tmp_path: Path) -> None:
     run, task = trainer(tmp_path, num_clips=1, num_films=1), Witness()
     run.fit(task, datamodule=Streets())
-    assert files(tmp_path) == [] and task.asked == []
+    assert names_in(tmp_path) == [] and task.asked == []
     run.test(task, datamodule=Streets(), verbose=False)
-    before = {name: (tmp_path / name).read_bytes() for name in files(tmp_path)}
+    before = {name: (tmp_path / name).read_bytes() for name in names_in(tmp_path)}
     run.validate(task, datamodule=Streets(), verbose=False)
     assert {name: (tmp_path / name).read_bytes() for name in before} == before
-    assert set(files(tmp_path)) - set(before) == {
+    assert set(names_in(tmp_path)) - set(before) == {
         "detections_validate.csv",
         "results_validate.json",
         *(f"pictures/validate_{name}" for name in ("clip_1.mp4", "clips.png", "confusion.png", "precision.png")),
@@ -96,7 +90,7 @@ def test_a_validation_writes_beside_a_test_and_a_training_writes_nothing(tmp_pat
 def test_what_an_earlier_evaluation_drew_and_this_one_does_not_is_gone(tmp_path: Path) -> None:
     trainer(tmp_path, num_clips=2).test(Witness(), datamodule=Streets(), verbose=False)
     trainer(tmp_path, num_clips=0, confusion="", decimals=3).test(Witness(), datamodule=Streets(), verbose=False)
-    assert files(tmp_path) == ["detections.csv", "pictures/test_precision.png", "results.json"]
+    assert names_in(tmp_path) == ["detections.csv", "pictures/test_precision.png", "results.json"]
     assert (tmp_path / "detections.csv").read_text().startswith("scene_0,902,0.100,0.200,0.300,0.900,3,0.900\n")
 
 

@@ -21,6 +21,7 @@ from core.checkpoint.plugin import CheckpointFiles, ConfigInCheckpoint
 from metrics.frame_anomaly import FrameAnomaly
 from metrics.ranking import roc_auc
 from tasks.evaluation import ExactEvaluation
+from tests.files import names_in
 
 PROTOCOL = "toy split, selected on held-out training videos"
 
@@ -94,17 +95,13 @@ def trainer(folder: Path, logger: object = False, select_on_test: bool = False, 
     return Trainer(max_epochs=1, accelerator="cpu", devices=1, logger=logger, callbacks=callbacks, **quiet)
 
 
-def files(folder: Path) -> list[str]:
-    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
-
-
 def results(folder: Path, suffix: str = "") -> dict:
     return json.loads((folder / f"results{suffix}.json").read_text())
 
 
 def test_a_test_leaves_results_scores_and_pictures(tmp_path: Path) -> None:
     trainer(tmp_path).test(Critic(), datamodule=Campus(), verbose=False)
-    assert files(tmp_path) == ["pictures/test_roc.png", "pictures/test_scores.png", "results.json", "scores.npz"]
+    assert names_in(tmp_path) == ["pictures/test_roc.png", "pictures/test_scores.png", "results.json", "scores.npz"]
     data = Films()
     found = results(tmp_path)
     auc = roc_auc(torch.cat(data.scores).double(), torch.cat(data.labels))
@@ -127,7 +124,7 @@ def test_the_scores_of_every_frame_are_kept_by_name(tmp_path: Path) -> None:
 def test_a_validation_writes_beside_what_a_test_wrote_and_a_training_writes_nothing(tmp_path: Path) -> None:
     run = trainer(tmp_path)
     run.fit(Critic(), datamodule=Campus())
-    assert files(tmp_path) == ["checkpoints/best.ckpt", "checkpoints/best.ckpt.sha256"]
+    assert names_in(tmp_path) == ["checkpoints/best.ckpt", "checkpoints/best.ckpt.sha256"]
     run.validate(Critic(), datamodule=Campus(), verbose=False)
     assert (tmp_path / "scores_validate.npz").exists() and not (tmp_path / "results.json").exists()
     assert sorted(path.name for path in (tmp_path / "pictures").iterdir()) == [
@@ -189,7 +186,7 @@ def _png() -> bytes:
 
 def test_frames_of_one_kind_have_no_roc_and_everything_else(tmp_path: Path) -> None:
     trainer(tmp_path).test(Critic(), datamodule=Campus(anomalous=0), verbose=False)
-    assert files(tmp_path) == ["pictures/test_scores.png", "results.json", "scores.npz"]
+    assert names_in(tmp_path) == ["pictures/test_scores.png", "results.json", "scores.npz"]
     assert list(results(tmp_path)["metrics"]) == ["test/false_alarm"]
 
 

@@ -2,8 +2,6 @@
 
 import io
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -16,14 +14,11 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from callbacks.speaker_charts import Track, draw_tracks, slots_of
 from callbacks.speaker_report import SpeakerReport
+from tests.callbacks.report_runs import run_on_ranks
 from tests.callbacks.speaker_report_ranks import Listener, Talks, Tracks, trainer
-from tests.conftest import REPOSITORY
+from tests.files import names_in
 
 PICTURES = ("precision_recall.png", "tracks.png")
-
-
-def files(folder: Path) -> list[str]:
-    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
 
 
 def written(suffix: str = "", stem: str = "test", clips: tuple[str, ...] = ("0.txt", "1.txt", "2.txt")) -> list[str]:
@@ -41,7 +36,7 @@ def size_of(content: bytes) -> tuple[int, int]:
 def test_a_test_leaves_scores_results_and_pictures(tmp_path: Path) -> None:
     task = Listener()
     trainer(tmp_path).test(task, datamodule=Talks(), verbose=False)
-    assert files(tmp_path) == written()
+    assert names_in(tmp_path) == written()
     faces = task.speaker_scores["test"].faces
     assert len((tmp_path / "ava_scores.csv").read_text().splitlines()) == len(faces.label)
     assert json.loads((tmp_path / "results.json").read_text()) == {
@@ -56,9 +51,8 @@ def test_a_test_leaves_scores_results_and_pictures(tmp_path: Path) -> None:
 
 
 def test_any_number_of_processes_writes_the_same_scores_and_numbers(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "tests.callbacks.speaker_report_ranks", str(tmp_path)]
-    subprocess.run(command, cwd=REPOSITORY, check=True, timeout=120, capture_output=True)
-    assert files(tmp_path / "1") == files(tmp_path / "3") == written()
+    run_on_ranks("tests.callbacks.speaker_report_ranks", tmp_path)
+    assert names_in(tmp_path / "1") == names_in(tmp_path / "3") == written()
     for name in [name for name in written() if "tracks" not in name]:  # of which the first process sees some
         assert len({(tmp_path / ranks / name).read_bytes() for ranks in "123"}) == 1, name
 
@@ -66,19 +60,19 @@ def test_any_number_of_processes_writes_the_same_scores_and_numbers(tmp_path: Pa
 def test_a_validation_writes_beside_a_test_and_a_training_writes_nothing(tmp_path: Path) -> None:
     run, task = trainer(tmp_path, header=True), Listener()
     run.fit(task, datamodule=Talks())
-    assert files(tmp_path) == []
+    assert names_in(tmp_path) == []
     run.test(task, datamodule=Talks(), verbose=False)
-    before = {name: (tmp_path / name).read_bytes() for name in files(tmp_path)}
+    before = {name: (tmp_path / name).read_bytes() for name in names_in(tmp_path)}
     run.validate(task, datamodule=Talks(), verbose=False)
     assert {name: (tmp_path / name).read_bytes() for name in before} == before
-    assert sorted(set(files(tmp_path)) - set(before)) == written("_validate", "validate")
+    assert sorted(set(names_in(tmp_path)) - set(before)) == written("_validate", "validate")
     assert before["ava_scores.csv"].startswith(b"video_id,frame_timestamp,")
 
 
 def test_what_an_earlier_evaluation_drew_and_this_one_does_not_is_gone(tmp_path: Path) -> None:
     trainer(tmp_path).test(Listener(), datamodule=Talks(), verbose=False)
     trainer(tmp_path, num_tracks=0).test(Listener(), datamodule=Talks(), verbose=False)
-    assert files(tmp_path) == [name for name in written() if "tracks" not in name]
+    assert names_in(tmp_path) == [name for name in written() if "tracks" not in name]
 
 
 def test_tracks_are_spread_over_the_split_and_those_without_a_measured_face_are_passed_over(tmp_path: Path) -> None:
@@ -111,7 +105,7 @@ def test_where_nobody_speaks_there_is_no_curve(tmp_path: Path) -> None:
             super().evaluate(stage, batch | {"target": batch["target"].clamp(max=0)})
 
     trainer(tmp_path).test(Silent(), datamodule=Talks(), verbose=False)
-    assert "pictures/test_precision_recall.png" not in files(tmp_path) and (tmp_path / "results.json").exists()
+    assert "pictures/test_precision_recall.png" not in names_in(tmp_path) and (tmp_path / "results.json").exists()
 
 
 def test_a_task_without_speakers_is_told_so(tmp_path: Path) -> None:
