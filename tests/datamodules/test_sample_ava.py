@@ -9,12 +9,12 @@ import av
 import numpy as np
 import pytest
 
-from datamodules.samples import ava, making
 from datamodules.samples.ava import generate
 from datamodules.samples.ava_lists import ACTIONS
 from datamodules.samples.campus.action_recording import FIRST_SECOND, FPS, Settings, cast
 from datamodules.samples.campus.film import Weather, shoot
 from datamodules.samples.campus.stages import visit
+from tests.files import contents_of
 
 SIZE = (64, 96)
 SMALL = {"num_training": 3, "num_validation": 3, "seconds": 8, "size": SIZE}
@@ -27,12 +27,6 @@ SPLITS = ("train", "val")
 def sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Every sketch in each split."""
     return generate(tmp_path_factory.mktemp("data") / "sample", **SMALL)
-
-
-def files(folder: Path) -> dict[str, bytes]:
-    return {
-        path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()
-    }
 
 
 def rows(folder: Path, name: str) -> list[list[str]]:
@@ -196,43 +190,9 @@ def test_boxes_of_a_second_fit_the_frame_of_that_second(sample):
 
 def test_one_seed_makes_the_same_files_and_another_seed_others(tmp_path):
     first, again, other = (
-        files(generate(tmp_path / name, seed=seed, **TINY)) for name, seed in (("first", 3), ("again", 3), ("other", 4))
+        contents_of(generate(tmp_path / str(place), seed=seed, **TINY)) for place, seed in enumerate((3, 3, 4))
     )
     assert first == again
     assert list(first) == list(other)
     assert all(first[name] != other[name] for name in first if name.startswith("videos/"))
     assert first["annotations/ava_train_v2.2.csv"] != other["annotations/ava_train_v2.2.csv"]
-
-
-def test_two_processes_make_the_same_files_as_one(tmp_path, monkeypatch):
-    settings = {**TINY, "num_training": 2}
-    monkeypatch.setattr(making, "_cores", lambda: 1)
-    alone = files(generate(tmp_path / "alone", **settings))
-    monkeypatch.setattr(making, "_cores", lambda: 2)
-    monkeypatch.setattr(making, "ALONE", 0)
-    assert files(generate(tmp_path / "both", **settings)) == alone
-
-
-def test_an_interrupted_generation_leaves_nothing(tmp_path, monkeypatch):
-    def interrupted(*_):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(ava, "write_lists", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        generate(tmp_path / "data" / "sample", **TINY)
-    assert list((tmp_path / "data").iterdir()) == []
-
-
-def test_another_folder_is_never_taken_for_a_sample(tmp_path):
-    (tmp_path / "mine").mkdir()
-    with pytest.raises(ValueError, match="mine is no generated sample"):
-        generate(tmp_path / "mine", **TINY)
-
-
-@pytest.mark.parametrize(
-    "wrong", [{"num_training": 0}, {"num_validation": 0}, {"seconds": 5}, {"seconds": 6.5}, {"size": (63, 96)}]
-)
-def test_impossible_settings_are_refused(tmp_path, wrong):
-    with pytest.raises(ValueError, match="no sample can be made"):
-        generate(tmp_path / "sample", **{**TINY, **wrong})
-    assert list(tmp_path.iterdir()) == []

@@ -10,7 +10,6 @@ import av
 import numpy as np
 import pytest
 
-from datamodules.samples import ego4d, making
 from datamodules.samples.ego4d import generate
 from datamodules.samples.talking.annotation import annotate
 from datamodules.samples.talking.clips import FPS, Settings
@@ -20,6 +19,7 @@ from datamodules.samples.talking.story import Doing, tell
 from datamodules.samples.talking.tracks import Track, follow
 from datamodules.samples.talking.voice import SAMPLE_RATE
 from tests.conftest import fixtures_root
+from tests.files import contents_of
 
 SIZE = (180, 320)
 SMALL = {"num_training": 3, "num_validation": 1, "seconds": 5, "size": SIZE}
@@ -66,12 +66,6 @@ def boxes(clip: dict, *, anchors: bool = False) -> list[tuple[str, dict]]:
 def speaks(clip: dict, person: str, frame: int) -> bool:
     found = next(entry for entry in clip["persons"] if entry["person_id"] == person)
     return any(part["start_frame"] <= frame <= part["end_frame"] for part in found["voice_segments"])
-
-
-def files(folder: Path) -> dict[str, bytes]:
-    return {
-        path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()
-    }
 
 
 # Formats --------------------------------------------------------------------------------------------------------------
@@ -343,41 +337,8 @@ def test_somebody_is_mostly_heard_also_when_a_face_is_silent(conversations):
 
 def test_one_seed_makes_the_same_files_and_another_seed_others(tmp_path):
     first, again, other = (
-        files(generate(tmp_path / name, seed=seed, **TINY)) for name, seed in (("first", 3), ("again", 3), ("other", 4))
+        contents_of(generate(tmp_path / str(place), seed=seed, **TINY)) for place, seed in enumerate((3, 3, 4))
     )
     assert first == again
     assert not set(first) & {name for name in other if name.startswith(("videos/", "wave/"))}
     assert first["json/av_train.json"] != other["json/av_train.json"]
-
-
-def test_two_processes_make_the_same_files_as_one(tmp_path, monkeypatch):
-    monkeypatch.setattr(making, "_cores", lambda: 1)
-    alone = files(generate(tmp_path / "alone", **TINY))
-    monkeypatch.setattr(making, "_cores", lambda: 2)
-    monkeypatch.setattr(making, "ALONE", 0)
-    assert files(generate(tmp_path / "both", **TINY)) == alone
-
-
-def test_an_interrupted_generation_leaves_nothing(tmp_path, monkeypatch):
-    def interrupted(*_):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(ego4d, "write_lists", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        generate(tmp_path / "data" / "sample", **TINY)
-    assert list((tmp_path / "data").iterdir()) == []
-
-
-def test_another_folder_is_never_taken_for_a_sample(tmp_path):
-    (tmp_path / "mine").mkdir()
-    with pytest.raises(ValueError, match="mine is no generated sample"):
-        generate(tmp_path / "mine", **TINY)
-
-
-@pytest.mark.parametrize(
-    "wrong", [{"num_training": 0}, {"num_validation": 0}, {"seconds": 1}, {"seconds": 2.5}, {"size": (121, 160)}]
-)
-def test_impossible_settings_are_refused(tmp_path, wrong):
-    with pytest.raises(ValueError, match="no sample can be made"):
-        generate(tmp_path / "sample", **{**TINY, **wrong})
-    assert list(tmp_path.iterdir()) == []
