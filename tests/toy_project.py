@@ -29,7 +29,7 @@ def make_project(folder: Path) -> Path:
     for package in ("core", "callbacks"):
         shutil.copytree(REPOSITORY / package, folder / package, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copytree(TOYS, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
-    for module in ("loading", "killable", "errors"):
+    for module in ("loading", "loader_workers", "killable", "errors"):
         shutil.copy(REPOSITORY / "datamodules" / f"{module}.py", folder / "datamodules")
     for package in PACKAGES:
         (folder / package / "__init__.py").touch()
