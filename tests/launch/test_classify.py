@@ -1,14 +1,12 @@
 """Commands of classification on a small generated sample: they train on two processes, probe, test in several views."""
 
-import csv
 from pathlib import Path
 
 import pytest
 
 from core.checkpoint import load_task
 from datamodules.samples.shanghaitech import generate
-from tests.conftest import REPOSITORY
-from tests.toy_project import run_python
+from tests.launch.command import column, train_py
 
 pytestmark = pytest.mark.slow
 TINY = ("model.image_size=[32,48]", "model.dim=48", "model.depth=2", "model.num_frames=8", "datamodule.num_workers=0")
@@ -17,10 +15,7 @@ SMALL = (*TINY, "datamodule.batch_size=2", "datamodule.repeat=1", "trainer.max_e
 
 def run(logs: Path, *arguments: str) -> str:
     """Run a command line on CPUs; return what it printed."""
-    fixed = ["trainer.accelerator=cpu", f"paths.logs={logs}", f"paths.data={logs}", f"datamodule.root={logs / 'small'}"]
-    done = run_python(REPOSITORY, "train.py", *fixed, *arguments, timeout=540, COLUMNS="300")
-    assert done.returncode == 0, done.stderr + done.stdout
-    return done.stdout + done.stderr
+    return train_py(logs, f"paths.data={logs}", f"datamodule.root={logs / 'small'}", *arguments)
 
 
 @pytest.fixture(scope="module")
@@ -30,11 +25,6 @@ def logs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     generate(folder / "small", num_training=6, num_testing=6, seconds=6, size=(64, 96))
     run(folder, "task=classify", *SMALL, "trainer.devices=2", "run_id=two", "task.mixup=0.8", "task.layer_decay=0.75")
     return folder
-
-
-def column(path: Path, name: str) -> list[float]:
-    with path.open() as file:
-        return [float(row[name]) for row in csv.DictReader(file) if row.get(name)]
 
 
 def test_two_processes_train_and_measure(logs: Path) -> None:

@@ -1,6 +1,5 @@
 """Commands of action detection on a small generated sample: they train on two processes, test, and show results."""
 
-import csv
 import json
 from pathlib import Path
 
@@ -8,8 +7,7 @@ import pytest
 
 from core.checkpoint import load_task
 from datamodules.samples.ava import generate
-from tests.conftest import REPOSITORY
-from tests.toy_project import run_python
+from tests.launch.command import column, train_py
 
 pytestmark = pytest.mark.slow
 SMALL = ("datamodule.short_side=64", "model.num_frames=8", "datamodule.num_workers=0", "datamodule.batch_size=2")
@@ -17,10 +15,7 @@ SMALL = ("datamodule.short_side=64", "model.num_frames=8", "datamodule.num_worke
 
 def run(logs: Path, *arguments: str) -> str:
     """Run a command line of ``task=fbil`` on CPUs; return what it printed."""
-    fixed = ["task=fbil", "trainer.accelerator=cpu", f"paths.logs={logs}", f"paths.data={logs}"]
-    done = run_python(REPOSITORY, "train.py", *fixed, *arguments, timeout=540, COLUMNS="300")
-    assert done.returncode == 0, done.stderr + done.stdout
-    return done.stdout + done.stderr
+    return train_py(logs, "task=fbil", f"paths.data={logs}", *arguments)
 
 
 @pytest.fixture(scope="module")
@@ -33,15 +28,10 @@ def logs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def rows(path: Path, name: str) -> list[float]:
-    with path.open() as file:
-        return [float(row[name]) for row in csv.DictReader(file) if row[name]]
-
-
 def test_two_processes_train_and_measure(logs: Path) -> None:
     metrics = logs / "fbil" / "two" / "metrics.csv"
-    assert len(rows(metrics, "val/map")) == 2 and all(0 < value < 1 for value in rows(metrics, "val/map"))
-    assert rows(metrics, "train/loss") and rows(metrics, "val/loss") and rows(metrics, "perf/clips_per_s")
+    assert len(column(metrics, "val/map")) == 2 and all(0 < value < 1 for value in column(metrics, "val/map"))
+    assert column(metrics, "train/loss") and column(metrics, "val/loss") and column(metrics, "perf/clips_per_s")
 
 
 def test_any_number_of_processes_measures_the_same(logs: Path) -> None:
@@ -64,7 +54,7 @@ def test_several_views_are_fused_and_a_checkpoint_alone_gives_back_the_task(logs
     views = ("datamodule.eval_flip=true", "datamodule.eval_short_sides=[48,64]", "callbacks=default")
     line = (f"datamodule.root={logs / 'small'}", *SMALL, *views, "mode=test", "trainer.devices=1")
     run(logs, *line, f"ckpt_path={checkpoint}", "run_id=views")
-    assert 0 < rows(logs / "fbil" / "views" / "metrics.csv", "test/map")[0] < 1
+    assert 0 < column(logs / "fbil" / "views" / "metrics.csv", "test/map")[0] < 1
     assert load_task(checkpoint).model.head.num_classes == 9
 
 

@@ -1,6 +1,5 @@
 """Commands of the README on the generated sample, shortened: they train, and show what was learned."""
 
-import csv
 from pathlib import Path
 
 import pytest
@@ -12,6 +11,7 @@ from PIL import Image
 from core.build import build
 from core.checkpoint import load_task
 from tests.conftest import REPOSITORY
+from tests.launch.command import column
 from tests.toy_project import run_python
 
 pytestmark = pytest.mark.slow
@@ -36,13 +36,12 @@ def run(sample_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[P
     return logs / "focusmae" / "short", printed
 
 
-def column(run: Path, name: str) -> list[float]:
-    with (run / "metrics.csv").open() as file:
-        return [float(row[name]) for row in csv.DictReader(file) if row[name]]
+def measured(run: Path, name: str) -> list[float]:
+    return column(run / "metrics.csv", name)
 
 
 def test_the_default_run_learns_to_reconstruct(run: tuple[Path, str]) -> None:
-    losses, zeros = column(run[0], "val/loss"), column(run[0], "val/loss_zeros")
+    losses, zeros = measured(run[0], "val/loss"), measured(run[0], "val/loss_zeros")
     assert len(losses) == EPOCHS
     assert losses[-1] < losses[0]
     assert losses[-1] < 0.9 * zeros[-1]
@@ -55,11 +54,11 @@ def test_a_run_leaves_everything_in_its_folder(run: tuple[Path, str]) -> None:
     checkpoints = {f"checkpoints/{name}.ckpt{suffix}" for name in ("best", "last") for suffix in ("", ".sha256")}
     assert names == {"config.yaml", "metrics.csv", "ranks.jsonl", "train.log"} | checkpoints | pictures
     for name in ("train/loss", "val/loss", "perf/clips_per_s", "data/wait_share", "val/roi_masked_fraction"):
-        assert column(folder, name), name
+        assert measured(folder, name), name
     with Image.open(folder / sorted(pictures)[-1]) as picture:
         assert len(picture.getcolors(picture.width * picture.height)) > 1000
     assert "GENERATED sample" in printed
-    assert f"val/loss {min(column(folder, 'val/loss')):.4g}" in printed
+    assert f"val/loss {min(measured(folder, 'val/loss')):.4g}" in printed
     assert str(folder) in printed and "val_epoch003.png" in printed
 
 
@@ -70,7 +69,7 @@ def test_a_checkpoint_alone_gives_back_the_task_and_its_loss(run: tuple[Path, st
     datamodule = build(config["datamodule"] | {"num_workers": 0, "batch_size": 3}, "datamodule")
     trainer = Trainer(accelerator="cpu", devices=1, logger=False, enable_progress_bar=False, default_root_dir=tmp_path)
     found = trainer.validate(task, datamodule, verbose=False)[0]["val/loss"]
-    assert found == pytest.approx(min(column(folder, "val/loss")), rel=1e-4)
+    assert found == pytest.approx(min(measured(folder, "val/loss")), rel=1e-4)
 
 
 def test_two_ranks_and_a_sweep_make_one_folder_per_job(sample_cache: Path, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from tests.conftest import REPOSITORY
 from tests.datamodules.face_films import wandering, write_film
+from tests.launch.command import train_py
 from tests.toy_project import run_python
 
 pytestmark = pytest.mark.slow
@@ -18,10 +19,7 @@ FRAMES, CUT, NOISE = 30, 14, 3  # of the film; the frame before which some frame
 
 def run(folder: Path, *arguments: str) -> str:
     """Run a command line of ``task=talknet`` on CPUs; return what it printed."""
-    fixed = ["task=talknet", "trainer.accelerator=cpu", f"paths.logs={folder}", f"paths.data={folder / 'cache'}"]
-    done = run_python(REPOSITORY, "train.py", *fixed, *arguments, timeout=540, COLUMNS="300")
-    assert done.returncode == 0, done.stderr + done.stdout
-    return done.stdout + done.stderr
+    return train_py(folder, "task=talknet", f"paths.data={folder / 'cache'}", *arguments)
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,5 @@
 """Commands of active speaker detection on a small generated sample: they train, go on within an epoch, and measure."""
 
-import csv
 import json
 from pathlib import Path
 
@@ -9,8 +8,7 @@ import torch
 
 from core.checkpoint import load_task
 from datamodules.samples.ego4d import generate
-from tests.conftest import REPOSITORY
-from tests.toy_project import run_python
+from tests.launch.command import column, train_py
 
 pytestmark = pytest.mark.slow
 SMALL = ("model.widths=[4,4,8,8]", "model.audio_widths=[8,8,8,16]", "model.dim=16", "model.num_heads=2")
@@ -20,11 +18,8 @@ SHORT = ("datamodule.num_workers=0", "datamodule.budget=150", "datamodule.max_le
 
 def run(logs: Path, *arguments: str) -> str:
     """Run a command line of ``task=talknet`` on CPUs; return what it printed."""
-    fixed = ["task=talknet", "trainer.accelerator=cpu", f"paths.logs={logs}", f"paths.data={logs}"]
-    fixed += [f"datamodule.root={logs / 'small'}", *SMALL, *SHORT]
-    done = run_python(REPOSITORY, "train.py", *fixed, *arguments, timeout=540, COLUMNS="300")
-    assert done.returncode == 0, done.stderr + done.stdout
-    return done.stdout + done.stderr
+    fixed = ["task=talknet", f"paths.data={logs}", f"datamodule.root={logs / 'small'}", *SMALL, *SHORT]
+    return train_py(logs, *fixed, *arguments)
 
 
 @pytest.fixture(scope="module")
@@ -36,11 +31,6 @@ def logs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def rows(path: Path, name: str) -> list[float]:
-    with path.open() as file:
-        return [float(row[name]) for row in csv.DictReader(file) if row[name]]
-
-
 def last(logs: Path, run_id: str) -> dict:
     return torch.load(logs / "talknet" / run_id / "checkpoints" / "last.ckpt", weights_only=True)
 
@@ -48,8 +38,8 @@ def last(logs: Path, run_id: str) -> dict:
 def test_two_processes_train_and_measure(logs: Path) -> None:
     metrics = logs / "talknet" / "two" / "metrics.csv"
     for name in ("val/ap", "val/map50", "val/accuracy", "val/ap_audio", "val/ap_video"):
-        assert len(rows(metrics, name)) == 2 and all(0 < value <= 1 for value in rows(metrics, name)), name
-    assert rows(metrics, "train/loss") and rows(metrics, "val/loss") and rows(metrics, "perf/clips_per_s")
+        assert len(column(metrics, name)) == 2 and all(0 < value <= 1 for value in column(metrics, name)), name
+    assert column(metrics, "train/loss") and column(metrics, "val/loss") and column(metrics, "perf/clips_per_s")
 
 
 def test_any_number_of_processes_measures_the_same(logs: Path) -> None:
