@@ -4,11 +4,11 @@ from dataclasses import dataclass
 
 import pytest
 import torch
-from omegaconf import DictConfig, OmegaConf
 
 from core.build import build
 from core.command_line.overrides import composed
 from core.optim import scale_to_batch
+from tests.core.recipes import part
 
 
 @dataclass(frozen=True)
@@ -42,12 +42,6 @@ RECIPES = {
 }
 TRAINED = [name for name, published in RECIPES.items() if published.epochs]
 STEPS = 100  # of an epoch; the table is in epochs, so any number will do that fractions of epochs divide
-
-
-def part(cfg: DictConfig, key: str, *without: str) -> dict:
-    return {
-        name: value for name, value in OmegaConf.to_container(cfg[key], resolve=True).items() if name not in without
-    }
 
 
 @pytest.mark.parametrize("name", RECIPES)

@@ -4,12 +4,12 @@ from dataclasses import dataclass
 
 import pytest
 import torch
-from omegaconf import DictConfig, OmegaConf
 
 from core.build import build
 from core.command_line.overrides import composed
 from core.optim import scale_to_batch
 from tasks.parameter_groups import parameter_groups, scale_learning_rates
+from tests.core.recipes import part
 
 
 @dataclass(frozen=True)
@@ -49,11 +49,6 @@ OWN = ("linear_probe", "finetune_few_labels")
 RECIPES = (*PUBLISHED, *OWN)
 
 
-def part(cfg: DictConfig, key: str) -> dict:
-    plain = OmegaConf.to_container(cfg[key], resolve=True)
-    return {name: value for name, value in plain.items() if name != "pretrained"}
-
-
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_batches_and_learning_rates_are_those_of_the_source(name: str) -> None:
     cfg, recipe = composed([f"experiment={name}"]), PUBLISHED[name]
@@ -61,7 +56,7 @@ def test_batches_and_learning_rates_are_those_of_the_source(name: str) -> None:
     assert (cfg.name, batch, batch * cfg.datamodule.clips_per_video) == (name, recipe.batch, recipe.clips)
     assert (cfg.scheduler.warmup_epochs, cfg.trainer.max_epochs) == (recipe.warmup, recipe.epochs)
     with torch.device("meta"):
-        model = build(part(cfg, "model"), "model")
+        model = build(part(cfg, "model", "pretrained"), "model")
     optim, scheduler, _ = scale_to_batch(part(cfg, "optim"), part(cfg, "scheduler"), batch)
     optimizer = build(optim, "optim")(parameter_groups(model, cfg.task.layer_decay))
     scale_learning_rates(optimizer)
@@ -75,7 +70,7 @@ def test_batches_and_learning_rates_are_those_of_the_source(name: str) -> None:
 def test_model_task_and_data_build_and_agree(name: str) -> None:
     cfg = composed([f"experiment={name}", "model.pretrained=null"])
     with torch.device("meta"):
-        model = build(part(cfg, "model"), "model")
+        model = build(part(cfg, "model", "pretrained"), "model")
     task, datamodule = build(part(cfg, "task"), "task", model=model), build(part(cfg, "datamodule"), "datamodule")
     assert set(task.needs) <= set(datamodule.provides)
     assert model.head.out_features == task.hparams.num_classes == datamodule.hparams.num_classes

@@ -4,10 +4,11 @@ from dataclasses import dataclass
 
 import pytest
 import torch
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from core.build import build
 from core.command_line.overrides import composed
+from tests.core.recipes import part
 
 NORMAL = 140  # training videos of the weak split that are not held out: 175 without a fifth
 
@@ -42,12 +43,6 @@ def recipe(request: pytest.FixtureRequest) -> tuple[DictConfig, Published]:
     cfg = composed([f"experiment={request.param}", "datamodule.features=features", "datamodule.root=null"])
     assert cfg.name == request.param
     return cfg, RECIPES[request.param]
-
-
-def part(cfg: DictConfig, key: str, *without: str) -> dict:
-    return {
-        name: value for name, value in OmegaConf.to_container(cfg[key], resolve=True).items() if name not in without
-    }
 
 
 def test_batch_and_number_of_steps_are_those_of_the_source(recipe: tuple[DictConfig, Published]) -> None:

@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from core.build import build
 from core.command_line.overrides import composed
 from core.optim import scale_to_batch
 from models.saliency import METHODS
 from tasks.parameter_groups import parameter_groups, scale_learning_rates
+from tests.core.recipes import part
 from tests.core.test_action_experiments import RECIPES as ACTIONS
 from tests.core.test_classify_experiments import RECIPES as CLASSIFIERS
 from tests.core.test_detector_experiments import RECIPES as DETECTORS
@@ -87,10 +88,6 @@ def recipe(request: pytest.FixtureRequest) -> tuple[DictConfig, Published]:
     return cfg, RECIPES[request.param]
 
 
-def part(cfg: DictConfig, key: str) -> dict:
-    return OmegaConf.to_container(cfg[key], resolve=True)
-
-
 def test_every_recipe_is_listed_here():
     listed = RECIPES.keys() | FEATURES.keys() | DETECTORS.keys() | ACTIONS.keys() | SPEAKERS.keys() | SWEEPS.keys()
     listed |= {*CLASSIFIERS, METHODS_COMPARED}
@@ -155,7 +152,7 @@ def test_model_has_the_published_size_and_trains_on_the_schedule(recipe):
 def test_task_and_datamodule_build_and_agree_on_the_clip(recipe):
     cfg, _ = recipe
     with torch.device("meta"):
-        model = build({k: v for k, v in part(cfg, "model").items() if k != "pretrained"}, "model")
+        model = build(part(cfg, "model", "pretrained"), "model")
     task = build(part(cfg, "task"), "task", model=model)
     datamodule = build(part(cfg, "datamodule"), "datamodule")
     assert set(task.needs) <= set(datamodule.provides)

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from core.build import build
 from core.command_line.overrides import composed
 from core.command_line.zoo import CONF
+from tests.core.recipes import part
 
 
 @dataclass(frozen=True)
@@ -51,12 +52,6 @@ def recipe(request: pytest.FixtureRequest) -> tuple[DictConfig, Published]:
     cfg = composed([f"experiment={request.param}", "datamodule.root=data"])
     assert cfg.name == request.param
     return cfg, RECIPES[request.param]
-
-
-def part(cfg: DictConfig, key: str, *without: str) -> dict:
-    return {
-        name: value for name, value in OmegaConf.to_container(cfg[key], resolve=True).items() if name not in without
-    }
 
 
 def test_batches_losses_and_faces_are_those_of_the_source(recipe: tuple[DictConfig, Published]) -> None:
