@@ -7,15 +7,15 @@ import sys
 from pathlib import Path
 
 import torch
-from lightning import LightningDataModule, Trainer
+from lightning import Trainer
 from torch import Tensor
 from torch.optim import SGD
-from torch.utils.data import DataLoader
 
 from models.action_detector import ActionDetector
 from models.fbil import FBILHead
 from models.slowfast import SlowFast
 from tasks.action_detection import ActionDetection
+from tests.tasks.steps import InTurn
 
 CLASSES = [(1, "stand", "pose"), (2, "sit", "pose"), (3, "talk to", "person")]
 FRAMES, HEIGHT, WIDTH = 8, 32, 48
@@ -57,19 +57,11 @@ def batch_of(counts: list[int], first: int = 0, views: int = 1) -> dict:
     }
 
 
-class KeyFrames(LightningDataModule):
-    """Gives batches in turn to the processes."""
+class KeyFrames(InTurn):
+    """Batches of key frames."""
 
     classes = CLASSES
     mean, std = torch.full((3,), 0.45), torch.full((3,), 0.225)
-
-    def __init__(self, batches: list[dict]) -> None:
-        super().__init__()
-        self.batches = batches
-
-    def train_dataloader(self) -> DataLoader:
-        trainer = self.trainer
-        return DataLoader(self.batches[trainer.global_rank :: trainer.world_size], batch_size=None)
 
 
 def train(devices: int, accumulate: int) -> dict[str, Tensor]:

@@ -7,12 +7,13 @@ import sys
 from pathlib import Path
 
 import torch
-from lightning import LightningDataModule, Trainer
+from lightning import Trainer
 from torch import Tensor, nn
 from torch.optim import SGD
 from torch.utils.data import DataLoader
 
 from tasks.active_speaker import ActiveSpeaker
+from tests.tasks.steps import InTurn
 
 SIDE, MFCC = 4, 13
 LEARNING_RATE = 0.5
@@ -96,16 +97,8 @@ class Rows(torch.utils.data.Dataset):
         return self.batches[place]
 
 
-class Tracks(LightningDataModule):
-    """Gives batches in turn to the processes."""
-
-    def __init__(self, batches: list[dict]) -> None:
-        super().__init__()
-        self.batches = batches
-
-    def train_dataloader(self) -> DataLoader:
-        trainer = self.trainer
-        return DataLoader(self.batches[trainer.global_rank :: trainer.world_size], batch_size=None)
+class Tracks(InTurn):
+    """Batches of face tracks; in evaluation each process has all of them."""
 
     def val_dataloader(self) -> DataLoader:
         return DataLoader(Rows(self.batches), batch_size=None)

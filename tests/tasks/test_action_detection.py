@@ -16,6 +16,7 @@ from tasks.key_frames import fuse_views
 from tasks.mask_draws import MaskDraws
 from tests.conftest import REPOSITORY
 from tests.tasks.action_batches import CLASSES, COUNTS, LEARNING_RATE, KeyFrames, batch_of, detector, train
+from tests.tasks.steps import assert_close
 
 NUM_POSE = 2
 
@@ -57,12 +58,6 @@ def evaluated(task: ActionDetection, batch: dict) -> dict[str, float]:
     return found
 
 
-def close(found: dict, expected: dict) -> None:
-    assert found.keys() == expected.keys()
-    for name, weight in expected.items():
-        assert torch.allclose(found[name], weight, atol=1e-6), name
-
-
 # The loss of a step ---------------------------------------------------------------------------------------------------
 
 
@@ -81,13 +76,13 @@ def test_a_step_follows_the_mean_over_all_actors_of_its_batches() -> None:
         optimizer.zero_grad()
         (losses.mean() if len(losses) else losses.sum()).backward()
         optimizer.step()
-    close(train(devices=1, accumulate=2), model.state_dict())
+    assert_close(train(devices=1, accumulate=2), model.state_dict())
 
 
 def test_two_processes_take_the_same_steps_as_one_with_one_or_both_without_actors(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "tests.tasks.action_batches", str(tmp_path / "weights.pt")]
     subprocess.run(command, cwd=REPOSITORY, check=True, timeout=240, capture_output=True)
-    close(torch.load(tmp_path / "weights.pt", weights_only=True), train(devices=1, accumulate=2))
+    assert_close(torch.load(tmp_path / "weights.pt", weights_only=True), train(devices=1, accumulate=2))
 
 
 def test_the_loss_that_is_logged_is_the_mean_over_all_actors_of_the_step() -> None:

@@ -16,6 +16,7 @@ from torch.optim import SGD
 from tasks.active_speaker import ActiveSpeaker
 from tests.conftest import REPOSITORY
 from tests.tasks.speaker_batches import LEARNING_RATE, LENGTHS, Tracks, batch_of, batches, model, train
+from tests.tasks.steps import assert_close
 
 OPTIONS = {"class_weights": (1, 4), "voice_weight": 0.5}
 
@@ -46,12 +47,6 @@ def parts(network: torch.nn.Module, batch: dict) -> tuple[Tensor, Tensor]:
     return sum(losses, nothing), torch.tensor(weights, dtype=torch.float32).sum()
 
 
-def close(found: dict, expected: dict) -> None:
-    assert found.keys() == expected.keys()
-    for name, weight in expected.items():
-        assert torch.allclose(found[name], weight, atol=1e-6), name
-
-
 # The loss of a step ---------------------------------------------------------------------------------------------------
 
 
@@ -63,13 +58,13 @@ def test_a_step_follows_the_mean_over_all_frames_of_its_batches() -> None:
         optimizer.zero_grad()
         (sum(losses) / max(sum(weights), 1)).backward()
         optimizer.step()
-    close(train(devices=1, accumulate=2, **OPTIONS), network.state_dict())
+    assert_close(train(devices=1, accumulate=2, **OPTIONS), network.state_dict())
 
 
 def test_two_processes_with_tracks_of_unequal_lengths_take_the_same_steps_as_one(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "tests.tasks.speaker_batches", str(tmp_path / "weights.pt")]
     subprocess.run(command, cwd=REPOSITORY, check=True, timeout=240, capture_output=True)
-    close(torch.load(tmp_path / "weights.pt", weights_only=True), train(devices=1, accumulate=2, **OPTIONS))
+    assert_close(torch.load(tmp_path / "weights.pt", weights_only=True), train(devices=1, accumulate=2, **OPTIONS))
 
 
 def loss_of(batch: dict, **options: object) -> float:
@@ -239,7 +234,7 @@ def test_without_a_known_target_there_is_nothing_to_learn_and_no_number() -> Non
     task = ActiveSpeaker(model(), sgd)
     before = {name: each.clone() for name, each in task.model.state_dict().items()}
     trainer(limit_val_batches=0).fit(task, datamodule=Tracks([batch]))
-    close(task.model.state_dict(), before)
+    assert_close(task.model.state_dict(), before)
     [found] = trainer().validate(task, datamodule=Tracks([batch]), verbose=False)
     assert math.isnan(found["val/ap"]) and math.isnan(found["val/map50"])
 
