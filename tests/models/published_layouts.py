@@ -71,10 +71,6 @@ def lightning_file(state: State) -> dict:
     }
 
 
-def prefixed(state: State, prefix: str) -> State:
-    return {f"{prefix}{name}": tensor for name, tensor in state.items()}
-
-
 def hugging_face(state: State) -> State:
     """The state dict that transformers' VideoMAE would have with these weights."""
     converted = {}

@@ -24,12 +24,12 @@ from tests.models.published_layouts import (
     focusmae,
     hugging_face,
     lightning_file,
-    prefixed,
     randomised,
     training_file,
     videomae,
 )
 from tests.module_with import module_with
+from tests.prefixes import prefixed
 
 
 def saved(content: object, folder: Path, name: str = "weights.pth") -> Path:

@@ -19,6 +19,7 @@ from models.linear_roi_head import LinearRoIHead
 from models.pretrained import load_pretrained
 from models.slowfast import SlowFast
 from models.slowfast_checkpoints import OWN, SPELLINGS, in_layout
+from tests.prefixes import prefixed
 
 State = dict[str, Tensor]
 LAYERS = (1, 2, 2, 1)
@@ -50,10 +51,6 @@ def fbil(classes: int = 3, seed: int = 0, **settings: Any) -> ActionDetector:
 def linear(classes: int = 3, seed: int = 0, layout: str = OWN, **settings: Any) -> ActionDetector:
     head = LinearRoIHead((256, 64), classes, bias=True)
     return randomised(ActionDetector(backbone(layout, **settings), head, num_frames=8), seed)
-
-
-def prefixed(state: State, prefix: str) -> State:
-    return {prefix + name: tensor for name, tensor in state.items()}
 
 
 def saved(state: State, layout: str, folder: Path) -> Path:

@@ -12,7 +12,8 @@ from models.pretrained import load_pretrained
 from models.saliency import evidence_of
 from models.slowfast import SlowFast
 from models.slowfast_classifier import SlowFastClassifier
-from tests.models.test_slowfast_checkpoints import as_published, prefixed, randomised, saved
+from tests.models.test_slowfast_checkpoints import as_published, randomised, saved
+from tests.prefixes import prefixed
 
 CLASSES = 3
 HEADS = {

@@ -12,6 +12,7 @@ from models.pretrained import load_pretrained
 from models.talknet import TalkNet
 from models.talknet_keys import our_key, upstream_key
 from tests.models.talknets import small
+from tests.prefixes import prefixed
 
 State = dict[str, Tensor]
 CRITERIA = ("lossAV.criterion.weight", "lossA.criterion.weight", "lossV.criterion.weight")
@@ -32,10 +33,6 @@ def target() -> TalkNet:
 
 def published() -> State:
     return {upstream_key(name): tensor.clone() for name, tensor in source().state_dict().items()}
-
-
-def prefixed(state: State, prefix: str) -> State:
-    return {prefix + name: tensor for name, tensor in state.items()}
 
 
 def saved(content: object, folder: Path) -> Path:

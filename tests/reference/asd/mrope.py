@@ -9,7 +9,8 @@ from torch import Tensor
 from models.mrope import NOT_ROTATED, Rotary, rotate, slots_of
 from models.talknet_attention import StreamLayer
 from models.talknet_keys import our_key
-from tests.reference.asd.networks import close, load, objects, stripped, tensor_files
+from tests.prefixes import stripped
+from tests.reference.asd.networks import close, load, objects, tensor_files
 
 LAYER = {"atol": 2e-5, "rtol": 1e-4}
 

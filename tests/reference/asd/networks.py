@@ -41,10 +41,6 @@ def objects(*keys: str) -> list[tuple[Path, dict[str, Any]]]:
     return found
 
 
-def stripped(tensors: dict[str, Any], prefix: str) -> dict[str, Any]:
-    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
-
-
 def load(
     module: nn.Module,
     tensors: dict[str, Tensor],

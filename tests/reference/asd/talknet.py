@@ -15,6 +15,7 @@ from models.talknet_attention import StreamLayer
 from models.talknet_audio import SE_REDUCTION, AudioEncoder
 from models.talknet_keys import our_key, upstream_key
 from models.talknet_visual import TemporalBlock, VisualFrontend, VisualHead
+from tests.prefixes import stripped
 from tests.reference.asd.networks import (
     close,
     faces_of,
@@ -24,7 +25,6 @@ from tests.reference.asd.networks import (
     formula_weights,
     load,
     objects,
-    stripped,
     tensor_files,
 )
 

@@ -12,7 +12,8 @@ from models.action_losses import action_losses
 from models.fbil import FBILHead
 from models.fbil_keys import our_key
 from models.interaction import Seats
-from tests.reference.fbil.numbers import beside, build_head, given_masks, num_pose, numbered, objects, stripped
+from tests.prefixes import stripped
+from tests.reference.fbil.numbers import beside, build_head, given_masks, num_pose, numbered, objects
 
 OUTPUTS = {"atol": 2e-5, "rtol": 1e-5}  # README of the numbers
 GRADIENTS = {"atol": 1e-6, "rtol": 1e-4}

@@ -12,6 +12,7 @@ from torch import Tensor
 from models.fbil import BRANCHES, FBILHead
 from models.fbil_keys import our_key
 from tests.conftest import fixtures_root
+from tests.prefixes import stripped
 
 # Upstream's arguments by ours; those of regions come in pairs, and its "global" masks are for the foreground.
 ARGUMENTS = {
@@ -62,10 +63,6 @@ def tensor_files(fits: Callable[[dict[str, Tensor]], bool], kind: str) -> list[t
 def beside(path: Path, part: str) -> dict[str, Tensor]:
     """Tensors that belong to a document: of its name and the name of the part."""
     return load_file(path.with_name(f"{path.stem}_{part}.safetensors"))
-
-
-def stripped(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
 def numbered(tensors: dict[str, Tensor], prefix: str) -> dict[int, Tensor]:

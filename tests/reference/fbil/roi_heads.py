@@ -5,7 +5,8 @@ from torch import Tensor
 
 from models.action_losses import action_scores
 from models.linear_roi_head import LinearRoIHead
-from tests.reference.fbil.numbers import numbered, stripped, tensor_files
+from tests.prefixes import stripped
+from tests.reference.fbil.numbers import numbered, tensor_files
 
 TOLERANCE = 1e-5  # README of the numbers
 CELL = 16  # pixels; likewise

@@ -13,6 +13,7 @@ from models.focusmae import FocusMAE
 from models.masked_autoencoder import MaskedAutoencoder
 from models.vit import VisionTransformer
 from tests.conftest import fixtures_root
+from tests.prefixes import stripped
 
 # The pixels of the reference videos are normalised with these (README of the numbers, "Common conventions").
 IMAGENET_MEAN = torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1, 1)
@@ -55,10 +56,6 @@ def settings(path: Path) -> dict:
 
 def parameters(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return stripped(tensors, "param.")
-
-
-def stripped(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
 def pixels(video: Tensor) -> Tensor:

@@ -12,13 +12,13 @@ from models.masked_autoencoder import MaskedAutoencoder
 from models.masking import gather_tokens, mask_from_visible, split_tokens
 from models.reconstruction import normalised_targets, patchify, reconstruction_loss, sampling_loss, token_errors
 from tasks.parameter_groups import parameter_groups
+from tests.prefixes import stripped
 from tests.reference.focusmae.numbers import (
     build_autoencoder,
     build_focusmae,
     parameters,
     pixels,
     settings,
-    stripped,
     tensor_files,
 )
 
