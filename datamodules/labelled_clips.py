@@ -26,6 +26,8 @@ class ViewSampling(Sampling):
         moments: ``strided``: as in pretraining. ``dense``: frames spread over ``num_frames * frame_step`` of the video,
             drawn in training, else in its middle, several from its first to its last clip (Kinetics in VideoMAE).
             ``segments``: a frame of each of T equal segments of the whole video (Something-Something in VideoMAE).
+            As published, the training clips of a visit are the same frames with these two, each cropped and flipped by
+            itself (repeated augmentation); with ``strided`` they are of different moments.
         crops: S.
     """
 
@@ -46,8 +48,8 @@ class ViewSampling(Sampling):
         """Clips (K, T) of a video of ``count`` frames, see ``dense``."""
         if self.random:
             free = max(count - self.num_frames * self.frame_step, 1)
-            starts = torch.randint(free, (wanted,), generator=generator).tolist()
-            return np.stack([dense_clip(count, self.num_frames, self.frame_step, start) for start in starts])
+            start = int(torch.randint(free, (), generator=generator))
+            return np.stack([dense_clip(count, self.num_frames, self.frame_step, start)] * wanted)
         if wanted == 1:
             return dense_clip(count, self.num_frames, self.frame_step)[None]
         return dense_views(count, self.num_frames, self.frame_step, wanted)
@@ -55,8 +57,8 @@ class ViewSampling(Sampling):
     def segments(self, count: int, wanted: int, generator: torch.Generator) -> np.ndarray:
         """Clips (K, T) of a video of ``count`` frames, see ``segments``."""
         if self.random:
-            offsets = torch.randint(max(count // self.num_frames, 1), (wanted, self.num_frames), generator=generator)
-            return np.stack([segment_clip(count, self.num_frames, each) for each in offsets.numpy()])
+            offsets = torch.randint(max(count // self.num_frames, 1), (self.num_frames,), generator=generator)
+            return np.stack([segment_clip(count, self.num_frames, offsets.numpy())] * wanted)
         if wanted == 1:
             return segment_clip(count, self.num_frames)[None]
         return segment_views(count, self.num_frames, wanted)

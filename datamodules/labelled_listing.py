@@ -1,6 +1,8 @@
 """Which videos there are and of which class each is: folders ``class/video``, or lists of paths and labels."""
 
+import logging
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,6 +13,8 @@ from datamodules.listing import BLANKS, Listed, ListFileError, find_videos, list
 NORMAL = "normal"
 WHOLE_NUMBER = re.compile(r"-?(0|[1-9]\d*)")  # 01 is a name: ids do not tell it from 1
 COLUMNS = "expected path label, or path total label, or path start total label"
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -45,7 +49,11 @@ def find_labelled(folder: Path, root: Path) -> list[Labelled]:
                 f"datamodule.root={root}: expected <class>/<video> below {folder}, found {video.path.name}"
             )
     names = named([replace(video, name=name_of(video.path, root)) for video in videos])
-    return [Labelled(video, video.path.relative_to(folder).parts[0]) for video in names]
+    found = [Labelled(video, video.path.relative_to(folder).parts[0]) for video in names]
+    shown = {each.name for each in folder.iterdir() if each.is_dir() and not each.name.startswith(".")}
+    if empty := sorted(shown - {each.label for each in found}):
+        log.warning("%s: folders without videos, which make no class: %s", folder, ", ".join(empty))
+    return found
 
 
 def read_labelled(file: Path, root: Path, key: str) -> list[Labelled]:
@@ -103,6 +111,30 @@ def class_names(labels: Iterable[str]) -> list[str]:
     if numbers[0] < 0:
         raise ValueError(f"labels: expected 0 or more as number of a class, found {numbers[0]}")
     return [str(number) for number in range(numbers[-1] + 1)]
+
+
+def check_classes(parts: Mapping[str, Sequence[Labelled]], num_classes: int | None) -> None:
+    """Compare the classes of a data set with what the model knows, and those of one part with those of training.
+
+    Args:
+        parts: Videos of each part, ``train`` among them.
+        num_classes: Classes of the model; None for any number.
+
+    Raises:
+        ValueError: When there are more classes than the model knows.
+    """
+    every = sorted({each for videos in parts.values() for each in videos}, key=lambda each: each.video.name)
+    names = class_names(each.label for each in every)
+    if num_classes is not None and len(names) > num_classes:
+        times = Counter(each.label for each in every)
+        rare = min(every, key=lambda each: times[each.label])
+        found = f"{len(names)} ({', '.join(names[:10])}{', ...' if len(names) > 10 else ''})"
+        raise ValueError(
+            f"datamodule.num_classes={num_classes}: expected as many classes at most, found {found}, the rarest "
+            f"{rare.label} of {rare.video.name}; correct the labels, or set model.num_classes={len(names)}"
+        )
+    if untaught := sorted({each.label for each in every} - {each.label for each in parts["train"]}):
+        log.warning("classes that no training video has: %s", ", ".join(untaught))
 
 
 def distinctly_named(parts: Mapping[str, Sequence[Labelled]]) -> dict[str, list[Labelled]]:

@@ -10,7 +10,14 @@ from datamodules.clips import Clips, Source, UnreadableSource
 from datamodules.errors import PathNotFoundError
 from datamodules.labelled_campus import find_campus, is_campus
 from datamodules.labelled_clips import LabelledClips, Moments, SideCrop, ViewSampling, collate_labelled
-from datamodules.labelled_listing import Labelled, class_names, distinctly_named, find_labelled, read_labelled
+from datamodules.labelled_listing import (
+    Labelled,
+    check_classes,
+    class_names,
+    distinctly_named,
+    find_labelled,
+    read_labelled,
+)
 from datamodules.labelled_splits import hold_out, take_few, take_fold
 from datamodules.listing import Listed
 from datamodules.transforms import ClipTransform
@@ -106,6 +113,9 @@ class LabelledVideos(Videos):
             raise ValueError(f"datamodule.step_s: expected null with datamodule.moments={moments}, which counts frames")
         if test_crops > 1 and self.hparams.crop == "none":
             raise ValueError(f"datamodule.test_crops: expected 1 with datamodule.crop=none, found {test_crops}")
+        if test_crops > 1 and self.hparams.resize == "squash":
+            found = f"found {test_crops}: a squashed frame is all of it in one crop"
+            raise ValueError(f"datamodule.test_crops: expected 1 with datamodule.resize=squash, {found}")
 
     @property
     def classes(self) -> list[str]:
@@ -134,10 +144,7 @@ class LabelledVideos(Videos):
         elif both := {each.video for each in parts["train"]} & {each.video for each in parts["val"]}:
             log.warning("%d videos are in the parts for training and for validation", len(both))
         parts.setdefault("test", parts["val"])
-        names = class_names(each.label for videos in parts.values() for each in videos)
-        if options.num_classes is not None and len(names) > options.num_classes:
-            found = f"{len(names)} ({', '.join(names[:10])}{', ...' if len(names) > 10 else ''})"
-            raise ValueError(f"datamodule.num_classes={options.num_classes}: expected as many at most, found {found}")
+        check_classes(parts, options.num_classes)
         if options.labels_per_class is not None:
             parts["train"] = take_few(parts["train"], options.labels_per_class, options.seed)
         return {name: parts[name] for name in PARTS}

@@ -78,10 +78,12 @@ class Classification(ExactEvaluation):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        shares = {"label_smoothing": label_smoothing, "mix_switch": mix_switch}
-        for name, share in shares.items():
-            if not 0 <= share <= 1:
-                raise ValueError(f"{name}: expected a share in [0, 1], found {share}")
+        if layer_decay is not None and not 0 < layer_decay <= 1:
+            raise ValueError(f"layer_decay: expected a factor in (0, 1], or None for one rate, found {layer_decay}")
+        if not 0 <= label_smoothing < 1:
+            raise ValueError(f"label_smoothing: expected a share in [0, 1), found {label_smoothing}")
+        if not 0 <= mix_switch <= 1:
+            raise ValueError(f"mix_switch: expected a probability in [0, 1], found {mix_switch}")
         for name, parameter in {"mixup": mixup, "cutmix": cutmix}.items():
             if parameter < 0:
                 raise ValueError(f"{name}: expected 0 (none) or more, found {parameter}")
@@ -105,11 +107,13 @@ class Classification(ExactEvaluation):
     def setup(self, stage: str) -> None:
         """Compare the number of classes with that of the data, where the datamodule knows its ``classes``."""
         classes = getattr(getattr(self.trainer, "datamodule", None), "classes", None)
-        if classes is not None and len(classes) > self.hparams.num_classes:
-            raise ValueError(
-                f"task.num_classes={self.hparams.num_classes}: the data has {len(classes)} classes; "
-                f"set model.num_classes={len(classes)}"
-            )
+        if classes is None or len(classes) == self.hparams.num_classes:
+            return
+        advice = f"the data has {len(classes)} classes; set model.num_classes={len(classes)}"
+        if len(classes) > self.hparams.num_classes:
+            raise ValueError(f"task.num_classes={self.hparams.num_classes}: {advice}")
+        unless = "unless the head knows classes that these videos do not show"
+        log.warning("task.num_classes=%d: %s, %s", self.hparams.num_classes, advice, unless)
 
     def train(self, mode: bool = True) -> "Classification":
         """Switch to training; a model of which the head alone is trained stays in evaluation mode."""

@@ -42,7 +42,8 @@ def parameter_groups(model: nn.Module, layer_decay: float | None = None, *, full
             raise ValueError(f"layer_decay: expected a number in (0, 1], found {layer_decay}")
         depth = 1 + max((_block(name) for name, _ in model.named_parameters()), default=-1)
         if depth == 0:
-            raise ValueError(f"layer_decay={layer_decay}: {type(model).__name__} has no parameters named blocks.<i>.*")
+            named = f"{type(model).__name__} has no parameters named blocks.<i>.*"
+            raise ValueError(f"layer_decay={layer_decay}: {named} to tell its layers by; use task.layer_decay=null")
     groups: dict[str, dict] = {}
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:

@@ -162,6 +162,33 @@ def test_a_video_of_two_classes_is_refused_and_one_in_two_parts_is_said(make, tm
     assert "1 videos are in the parts for training and for validation" in caplog.text
 
 
+def test_a_class_that_is_one_too_many_is_named_with_a_video_of_it(make, tmp_path: Path) -> None:
+    (tmp_path / "list.txt").write_text("cats/a cat\ncats/b cat\ndogs/a dog\ndogs/b dgo\ndogs/c dog\n")
+    with pytest.raises(ValueError, match=r"the rarest dgo of dogs/b; correct the labels, or set model\.num_classes=3"):
+        make(list_file=str(tmp_path / "list.txt"), num_classes=2)
+    (tmp_path / "list.txt").write_text("cats/a 0\ncats/b 0\ndogs/a 1\ndogs/b 4\ndogs/c 1\n")
+    with pytest.raises(ValueError, match=r"found 5 \(0, 1, 2, 3, 4\), the rarest 4 of dogs/b"):
+        make(list_file=str(tmp_path / "list.txt"), num_classes=2)
+
+
+def test_a_class_that_is_never_trained_on_is_said(make, tmp_path: Path, caplog) -> None:
+    (tmp_path / "train.csv").write_text("cats/a,cat\ndogs/a,dog\n")
+    (tmp_path / "val.csv").write_text("cats/b,cat\ndogs/b,dgo\n")
+    with caplog.at_level(logging.WARNING):
+        make(lists=str(tmp_path), num_classes=3)
+    assert "classes that no training video has: dgo" in caplog.text
+
+
+def test_a_folder_without_videos_is_no_class_and_said(make, pets: Path, tmp_path: Path, caplog) -> None:
+    for name in ("cats", "dogs"):
+        (tmp_path / name).symlink_to(pets / name)
+    (tmp_path / "birds").mkdir()
+    (tmp_path / ".hidden").mkdir()
+    with caplog.at_level(logging.WARNING):
+        assert make(root=str(tmp_path)).classes == ["cats", "dogs"]
+    assert "folders without videos, which make no class: birds\n" in caplog.text
+
+
 def test_numbers_are_ids_and_words_are_sorted() -> None:
     assert class_names(["2", "0", "2"]) == ["0", "1", "2"]
     assert class_names(["b", "10", "a"]) == ["10", "a", "b"]
@@ -209,8 +236,20 @@ def test_dense_clips_are_those_of_the_published_loader(make) -> None:
             views[name] = batch["frames"][mine].numpy() - 1
     for name, found in views.items():
         np.testing.assert_array_equal(found, dense_views(LENGTHS[name], 8, 3, 4))
-    starts = {int(batch["frames"][0, 0]) for _ in range(1) for batch in make(**options, repeat=9).train_dataloader()}
+    starts = {int(batch["frames"][0, 0]) for batch in make(**options, repeat=9).train_dataloader()}
     assert len(starts) > 3
+
+
+@pytest.mark.parametrize("moments", ["dense", "segments", "strided"])
+def test_a_training_video_is_seen_twice_in_the_same_frames_as_published(make, moments: str) -> None:
+    datamodule = make(moments=moments, clips_per_video=2, repeat=4, image_size=64, crop="random_resized")
+    same = [
+        torch.equal(*batch["frames"][pair : pair + 2])
+        for batch in datamodule.train_dataloader()
+        for pair in (0, 2)
+        if not torch.equal(*batch["video"][pair : pair + 2])  # each in a crop of its own
+    ]
+    assert len(same) > 20 and all(same) == (moments != "strided")
 
 
 def test_segments_are_those_of_the_published_loader(make) -> None:
@@ -269,7 +308,8 @@ def test_the_recipe_names_the_views(make) -> None:
         ({"labels_per_class": 0}, "datamodule.labels_per_class: expected at least 1, found 0"),
         ({"moments": "dense", "step_s": 0.1}, "datamodule.step_s: expected null with datamodule.moments=dense"),
         ({"test_crops": 3}, "datamodule.test_crops: expected 1 with datamodule.crop=none, found 3"),
-        ({"num_classes": 1}, r"datamodule.num_classes=1: expected as many at most, found 2 \(cats, dogs\)"),
+        ({"test_crops": 3, "crop": "center", "resize": "squash"}, "expected 1 with datamodule.resize=squash, found 3"),
+        ({"num_classes": 1}, r"num_classes=1: expected as many classes at most, found 2 \(cats, dogs\)"),
     ],
 )
 def test_a_wrong_option_is_named(make, options: dict, message: str) -> None:

@@ -2,6 +2,7 @@
 
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -240,7 +241,9 @@ def test_a_prediction_is_of_clips_by_name(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"label_smoothing": 1.5}, r"label_smoothing: expected a share in \[0, 1\], found 1.5"),
+        ({"layer_decay": 1.5}, r"layer_decay: expected a factor in \(0, 1\], or None for one rate, found 1.5"),
+        ({"label_smoothing": 1.0}, r"label_smoothing: expected a share in \[0, 1\), found 1.0"),
+        ({"mix_switch": 1.5}, r"mix_switch: expected a probability in \[0, 1\], found 1.5"),
         ({"mixup": -1.0}, r"mixup: expected 0 \(none\) or more, found -1.0"),
         ({"train": "tail"}, "train: expected one of all, head, found 'tail'"),
         ({"mix_mode": "half"}, "mix_mode: expected one of batch, pair, elem, found 'half'"),
@@ -250,6 +253,19 @@ def test_a_prediction_is_of_clips_by_name(tmp_path: Path) -> None:
 def test_a_wrong_argument_is_named(options: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Classification(Brightness(), **options)
+
+
+@pytest.mark.parametrize("classes", [2, 3, 4])
+def test_the_classes_of_the_data_are_compared_with_those_of_the_model(classes: int, caplog) -> None:
+    task = Classification(Brightness(), num_classes=3)
+    names = [f"class {number}" for number in range(classes)]
+    task.trainer = SimpleNamespace(datamodule=SimpleNamespace(classes=names))
+    if classes > 3:
+        with pytest.raises(ValueError, match=r"task\.num_classes=3: the data has 4 classes; set model\.num_classes=4"):
+            task.setup("fit")
+    else:
+        task.setup("fit")
+        assert ("the data has 2 classes; set model.num_classes=2" in caplog.text) == (classes == 2)
 
 
 def test_a_model_of_other_classes_is_refused(tmp_path: Path) -> None:
