@@ -8,6 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from datamodules.clips import Clips, Source, UnreadableSource
 from datamodules.errors import PathNotFoundError
+from datamodules.labelled_actions import find_actions, is_ava
 from datamodules.labelled_campus import find_campus, is_campus
 from datamodules.labelled_clips import LabelledClips, Moments, SideCrop, ViewSampling, collate_labelled
 from datamodules.labelled_listing import (
@@ -18,6 +19,7 @@ from datamodules.labelled_listing import (
     find_labelled,
     read_labelled,
 )
+from datamodules.labelled_speech import find_speech, is_ego4d
 from datamodules.labelled_splits import hold_out, take_few, take_fold
 from datamodules.listing import Listed
 from datamodules.transforms import ClipTransform
@@ -39,7 +41,8 @@ class LabelledVideos(Videos):
       FocusMAE;
     - ``list_file``: one such list of all videos;
     - ``root`` with ``train/<class>/<video>``, ``val`` and ``test`` likewise;
-    - ``root`` in ShanghaiTech Campus' layout, which the sample has (`datamodules.labelled_campus.find_campus`);
+    - ``root`` in ShanghaiTech Campus' layout, which the sample has (`datamodules.labelled_campus.find_campus`), in
+      AVA's (`datamodules.labelled_actions.find_actions`) or Ego4D's (`datamodules.labelled_speech.find_speech`);
     - ``root`` with ``<class>/<video>``.
 
     What is tested on, where no part is for testing, is the part for validation; where there is none for that, a share
@@ -50,7 +53,9 @@ class LabelledVideos(Videos):
     Args:
         lists: Folder of lists of the parts.
         classes_by: What makes a class. ``folder`` (or list); of ShanghaiTech's layout ``anomaly`` (normal or
-            anomalous), ``kind`` (of the anomaly) or ``place``; ``auto``: ``anomaly`` there, else ``folder``.
+            anomalous), ``kind`` (of the anomaly) or ``place``; of AVA's the pose of the most prominent person
+            (``action``), of Ego4D's whether anybody is heard (``speech``); ``auto``: by the layout ``anomaly``,
+            ``action`` or ``speech``, else ``folder``.
         num_classes: Classes that the model knows; None for any number.
         labels_per_class: Training videos that are used of each class, drawn by the seed; None for all.
         folds: Number of folds of a cross-validation.
@@ -93,7 +98,7 @@ class LabelledVideos(Videos):
     def __init__(
         self,
         lists: str | None = None,
-        classes_by: Literal["auto", "folder", "anomaly", "kind", "place"] = "auto",
+        classes_by: Literal["auto", "folder", "anomaly", "kind", "place", "action", "speech"] = "auto",
         num_classes: Annotated[int | None, "num_classes >= 2"] = None,
         labels_per_class: Annotated[int | None, "labels_per_class >= 1"] = None,
         folds: Annotated[int, "folds >= 2"] = 5,
@@ -162,6 +167,10 @@ class LabelledVideos(Videos):
         if options.classes_by in ("anomaly", "kind", "place") or (options.classes_by == "auto" and is_campus(root)):
             by = "anomaly" if options.classes_by == "auto" else options.classes_by
             return {"train": find_campus(root, by, (options.num_frames - 1) * options.frame_step + 1)}
+        if options.classes_by == "action" or (options.classes_by == "auto" and is_ava(root)):
+            return find_actions(root, options.cache, (options.num_frames - 1) * options.frame_step + 1)
+        if options.classes_by == "speech" or (options.classes_by == "auto" and is_ego4d(root)):
+            return find_speech(root, options.cache, (options.num_frames - 1) * options.frame_step + 1)
         if (root / "train").is_dir():
             return {name: find_labelled(root / name, root) for name in PARTS if (root / name).is_dir()}
         return {"train": find_labelled(root, root)}
