@@ -19,7 +19,7 @@ from datamodules.export.product import Product
 from datamodules.faces.cache import FacePlan
 from datamodules.listing import Listed, find_videos
 from datamodules.loading import seeded
-from datamodules.reading import VideoFacts, describe_routes
+from datamodules.reading import VideoFacts, describe_routes, in_order
 from datamodules.speaker_checks import KINDS, USUAL, check_speakers
 from datamodules.speaker_clips import SpeakerSource
 from datamodules.speaker_packing import ClipPlan, pack_all
@@ -173,7 +173,7 @@ class SpeakerSet(VideoSet):
         """Pack what is not there of some clips."""
         options = self.hparams
         wanted = {plan.faces.facts.path: plan for plan in plans.values()}
-        yield from pack_all(wanted, options.reader, options.num_workers, options.decode_timeout_s)
+        yield from pack_all(wanted, in_order(options.reader), options.num_workers, options.decode_timeout_s)
 
     def pack_missing(self, split: str) -> None:
         """Pack the clips of a split that are not packed; those that cannot be read are named, and met again later."""
@@ -182,7 +182,7 @@ class SpeakerSet(VideoSet):
         if missing:
             log.info("Packing the faces and the sound of %d clips (once; into %s)", len(missing), self.hparams.cache)
             facts = [plan.faces.facts for plan in missing.values()]
-            log.info("%s", describe_routes(facts, self.hparams.reader))
+            log.info("%s", describe_routes(facts, in_order(self.hparams.reader)))
         for plan, found in self.pack(missing):
             wrong = [found] if isinstance(found, VideoReadError) else [one for one in found if one.state == "failed"]
             for one in wrong:

@@ -19,7 +19,7 @@ from datamodules.faces.tracking import FaceTrack
 from datamodules.listing import find_at
 from datamodules.loading import Shard, seeded
 from datamodules.parallel import for_each
-from datamodules.reading import open_video
+from datamodules.reading import in_order, open_video
 from datamodules.speaker_clips import Listening, SpeakerClips, SpeakerSource
 from datamodules.speaker_recordings import Recording
 from datamodules.speaker_set import TEST
@@ -30,11 +30,9 @@ from datamodules.tracks.annotations import voices_seen
 from datamodules.tracks.gaps import segments
 from datamodules.tracks.own_tracks import read_own_tracks
 from datamodules.video_index import broken_videos, stamp
-from datamodules.video_set import AUTO
 
 DATASET = "video"
 FOLDER = "tracks"  # of tracks that were found, below the cache
-IN_ORDER = "pyav"  # exact on everything, and whole videos take no more memory than short ones; decord's do
 
 
 class VideoFaces(Speakers):
@@ -60,9 +58,8 @@ class VideoFaces(Speakers):
     ) -> None:
         self.path, self.csv = Path(path), None if tracks is None else Path(tracks)
         self.finding, self.longest_s = finding, longest_s
-        reader = IN_ORDER if reader == AUTO else reader
         super().__init__(
-            str(self.path.parent), reader=reader, on_error="error", batch_size=1, val_fraction=0.0, **options
+            str(self.path.parent), reader=in_order(reader), on_error="error", batch_size=1, val_fraction=0.0, **options
         )
 
     def prepare_data(self) -> None:

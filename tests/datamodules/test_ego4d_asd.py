@@ -258,6 +258,20 @@ def test_a_clip_that_cannot_be_packed_is_named(root: Path, caplog: pytest.LogCap
     assert "five cannot be packed" in caplog.text and "five.wav" in caplog.text
 
 
+@pytest.mark.parametrize(("reader", "used"), [("auto", "pyav"), ("decord", "decord")])
+def test_whole_videos_are_packed_by_a_reader_of_bounded_memory_unless_another_is_named(
+    root: Path, reader: str, used: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    shutil.rmtree(root.parent / "cache")
+    with caplog.at_level(logging.INFO):
+        data = talks(root, "validate", reader=reader)
+    assert f"2 videos: {used} 2" in caplog.text
+    with pytest.MonkeyPatch.context() as patched:
+        asked: list[str] = []
+        patched.setattr("datamodules.speaker_set.pack_all", lambda _, backend, *rest: asked.append(backend) or ())
+        assert list(data.pack({})) == [] and asked == [used]
+
+
 def test_too_many_rows_that_cannot_be_used_stop_the_run(root: Path) -> None:
     path = root / "json/av_val.json"
     content = json.loads(path.read_text())

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from datamodules.errors import MissingBackendError, VideoReadError
-from datamodules.reading import VideoFacts, choose_backend, describe_routes, open_video, probe
+from datamodules.reading import VideoFacts, choose_backend, describe_routes, in_order, open_video, probe
 from tests.datamodules import counters
 
 MP4 = "mov,mp4,m4a,3gp,3g2,mj2"
@@ -109,3 +109,7 @@ def test_closed_readers_leave_no_file_open(backend: str, clip: VideoFacts) -> No
 
     once = read_once()
     assert [read_once() for _ in range(5)] == [once] * 5
+
+
+def test_whole_videos_are_read_by_pyav_unless_a_backend_is_named() -> None:
+    assert [in_order(backend) for backend in ("auto", "decord", "pyav")] == ["pyav", "decord", "pyav"]
