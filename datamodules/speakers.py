@@ -64,8 +64,8 @@ class Speakers(ClipLoading, SpeakerSet):
         clip_files: ``link`` images into them where possible, ``copy`` them, or write a ``manifest`` alone.
         clip_layout: ``contract``, or ``dataset_clips`` with a JSON of faces and voices frame by frame as well.
         clip_overwrite: Replace windows that were cut otherwise.
-        reader: How videos are read, once and in order: ``auto`` for PyAV, whose memory does not grow with their length; or
-            the name of a backend.
+        reader: How videos are read, once and in order: ``auto`` for PyAV, whose memory does not grow with their length,
+            or the name of a backend.
         num_workers: Loader processes per device, and clips that are packed at the same time.
         on_error: What becomes of training clips that cannot be read, and of rows that cannot be used: under
             ``quarantine`` they are named and left out; under ``error`` the run stops.

@@ -26,8 +26,8 @@ class Images(Protocol):
     def name(self, frame: int) -> str:
         """What the image of a frame is called."""
 
-    def origin(self, frame: int) -> str | None:
-        """What the image that it is made of is called; None where there is none."""
+    def origins(self, frames: Sequence[int]) -> list[str]:
+        """What the images are called that those of some frames are made of; empty where there are none."""
 
     def write(self, frames: Sequence[int], folder: Path) -> Iterator[None]:
         """Make the images of some frames; yields while it goes on."""
@@ -54,9 +54,9 @@ class FolderImages:
         """What the image of a frame is called; its format stays."""
         return Path(IMAGE.format(frame)).with_suffix(self.paths[frame].suffix.lower()).name
 
-    def origin(self, frame: int) -> str | None:
-        """What the image is called where it comes from."""
-        return self.paths[frame].name
+    def origins(self, frames: Sequence[int]) -> list[str]:
+        """What the images are called where they come from."""
+        return [self.paths[frame].name for frame in frames]
 
     def write(self, frames: Sequence[int], folder: Path) -> Iterator[None]:
         """Link or copy the images of some frames."""
@@ -90,9 +90,9 @@ class VideoImages:
         """What the image of a frame is called."""
         return IMAGE.format(frame)
 
-    def origin(self, frame: int) -> str | None:
-        """Nothing: it is made of the video."""
-        return None
+    def origins(self, frames: Sequence[int]) -> list[str]:
+        """Nothing: they are made of the video."""
+        return []
 
     def write(self, frames: Sequence[int], folder: Path) -> Iterator[None]:
         """Decode some frames, in order."""

@@ -37,7 +37,8 @@ class OpenClip:
 
     def frames(self, window: Window) -> list[int]:
         """Frames of a window that are there."""
-        return [frame for frame in range(window.first, window.stop) if frame in self.images.frames]
+        there = self.images.frames
+        return [frame for frame in range(window.first, window.stop) if frame in there]
 
 
 def note_of(clip: OpenClip, window: Window) -> dict[str, Any]:
@@ -49,7 +50,6 @@ def note_of(clip: OpenClip, window: Window) -> dict[str, Any]:
     """
     source, settings, sound = clip.source, clip.settings, clip.sound
     there = clip.frames(window)
-    origins = [clip.images.origin(frame) for frame in there]
     written = settings.files != MANIFEST
     first, stop = (0, 0) if sound is None else window.samples(sound.sample_rate, source.rate)
     return {
@@ -72,7 +72,7 @@ def note_of(clip: OpenClip, window: Window) -> dict[str, Any]:
         "labels": f"{source.name}_{window.span}.json" if settings.layout == DATASET_CLIPS else None,
         "source": {
             "frames": str(source.facts.path),
-            "images": [] if written or None in origins else origins,
+            "images": [] if written else clip.images.origins(there),
             "first_image": source.first_image,
             "sound": None if source.sound is None else str(source.sound),
         },

@@ -60,7 +60,8 @@ def usable(
         for kind, wrong, say in flaws
         for n in np.flatnonzero(wrong).tolist()
     ]
-    table = TrackTable.from_columns({name: column[~(bad | again)] for name, column in columns.items()})
+    good = {name: column[~(bad | again)] for name, column in columns.items()}
+    table = TrackTable.from_typed(good | {"frame": good["frame"].astype(DTYPES["frame"])})
     return table, [*defects, *outside(table, path, split)]
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -37,7 +38,7 @@ class TrackTable:
     """Face boxes, each with what its person does in its frame; columns of one length N.
 
     The constructor takes columns as they are; `from_columns` brings them into type and order, which all methods rely
-    on. Columns of words are object arrays of ``str`` in which equal words are one object.
+    on. Columns of words are object arrays of ``str`` in which equal words of a video are one object.
 
     Attributes:
         dataset: (N,) str, such as ``ego4d``.
@@ -82,7 +83,11 @@ class TrackTable:
         Raises:
             ValueError: When columns are missing, differ in length, or say what no table can.
         """
-        arrays = typed_columns(columns, DTYPES)
+        return cls.from_typed(typed_columns(columns, DTYPES))
+
+    @classmethod
+    def from_typed(cls, arrays: Mapping[str, np.ndarray]) -> "TrackTable":
+        """As `from_columns`, of columns that have been brought into type."""
         (_, video), (_, entity) = coded(arrays["video_id"]), coded(arrays["entity_id"])
         order = np.lexsort((arrays["frame"], entity, video))
         table = cls(**{name: column[order] for name, column in arrays.items()})
@@ -92,9 +97,13 @@ class TrackTable:
     @classmethod
     def concat(cls, tables: Sequence["TrackTable"]) -> "TrackTable":
         """All rows of several tables."""
+        tables = sorted((table for table in tables if len(table)), key=lambda table: table.video_id[0])
+        if not tables:
+            return cls.empty()
         parts = [vars_of(table) for table in tables]
-        joined = {name: np.concatenate([part[name] for part in parts] or [[]]) for name in DTYPES}
-        return cls.from_columns(joined)
+        joined = {name: np.concatenate([part[name] for part in parts]) for name in DTYPES}
+        in_order = all(before.video_id[-1] < after.video_id[0] for before, after in pairwise(tables))
+        return cls(**joined) if in_order else cls.from_columns(joined)
 
     @classmethod
     def empty(cls) -> "TrackTable":
