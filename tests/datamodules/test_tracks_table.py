@@ -42,6 +42,16 @@ def test_rows_are_ordered_by_video_entity_and_frame_and_found_by_them() -> None:
     assert table.milliseconds.tolist() == [100, 133, 0]
 
 
+def test_tables_are_joined_as_if_their_rows_had_been_one() -> None:
+    whole = TrackTable.from_columns(columns())
+    alone = [whole.take(slice(2, 3)), TrackTable.empty(), whole.take(slice(0, 2))]
+    shared = [whole.take(slice(1, 3)), whole.take(slice(0, 1))]
+    assert all(same(TrackTable.concat(tables), whole) for tables in (alone, shared))
+    assert same(TrackTable.concat([]), TrackTable.empty())
+    with pytest.raises(ValueError, match="two boxes of an entity in one frame"):
+        TrackTable.concat([whole, whole])
+
+
 def test_equal_words_are_one_object() -> None:
     table = TrackTable.from_columns(columns(video_id=["".join("ab"), "".join("ab"), "".join("ab")]))
     assert len({id(word) for word in table.video_id}) == 1
