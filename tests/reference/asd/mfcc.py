@@ -4,9 +4,22 @@ import json
 import re
 
 import numpy as np
+import pytest
 
 from datamodules.sound import at_level, mfcc
-from datamodules.sound.mfcc import INT16_SCALE, mel_filters
+from datamodules.sound.mfcc import (
+    FFT_SIZE,
+    INT16_SCALE,
+    LIFTER,
+    NUM_COEFFICIENTS,
+    NUM_FILTERS,
+    PRE_EMPHASIS,
+    ROWS_PER_FRAME,
+    WINDOW_FPS,
+    WINDOW_S,
+    mel_filters,
+)
+from datamodules.sound.reading import SAMPLE_RATE
 from tests.conftest import fixtures_root
 
 TOLERANCE = 1e-9  # README of the numbers, float64
@@ -71,6 +84,21 @@ def test_sound_is_brought_to_the_level_of_the_published_loader() -> None:
     assert compared, "no case of normalised sound"
 
 
+def test_settings_are_those_of_the_reference() -> None:
+    for content, _ in documents():
+        ours = {"sample_rate": SAMPLE_RATE, "numcep": NUM_COEFFICIENTS, "nfilt": NUM_FILTERS, "nfft": FFT_SIZE}
+        ours |= {"preemph": PRE_EMPHASIS, "ceplifter": LIFTER, "lowfreq": 0, "highfreq": SAMPLE_RATE // 2}
+        assert {name: content[name] for name in ours} == ours
+        for case in content["cases"]:
+            seconds = {"winlen": WINDOW_S * WINDOW_FPS / case["fps"], "winstep": 1 / ROWS_PER_FRAME / case["fps"]}
+            samples = {"win_samples": seconds["winlen"], "step_samples": seconds["winstep"]}
+            for name, value in seconds.items():
+                assert case.get(name, value) == pytest.approx(value), case["tag"]
+            for name, value in samples.items():
+                whole = int(value * SAMPLE_RATE + 0.5)
+                assert case.get(name, whole) == whole, case["tag"]
+
+
 def test_filters_are_those_of_the_reference() -> None:
     for content, arrays in documents():
         [expected] = (value for name, value in arrays.items() if name.startswith("filterbank"))
@@ -81,7 +109,7 @@ def test_filters_are_those_of_the_reference() -> None:
 def test_exact_rows_are_the_published_ones_where_a_row_is_whole_samples() -> None:
     compared = 0
     for case, arrays in cases():
-        sound, whole = sound_of(case, arrays), (16_000 / (4 * case["fps"])).is_integer()
+        sound, whole = sound_of(case, arrays), (SAMPLE_RATE / (ROWS_PER_FRAME * case["fps"])).is_integer()
         exact, published = (mfcc(sound, case["frames"], case["fps"], hop=hop) for hop in ("exact", "upstream"))
         assert np.array_equal(exact, published) == (whole or not np.any(sound)), case["tag"]
         compared += whole

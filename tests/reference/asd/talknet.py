@@ -42,6 +42,16 @@ def assert_trained(module: nn.Module, numbers: dict[str, Tensor], theirs: str, o
         close(module.state_dict()[our_key(theirs + name).removeprefix(ours)], tensor)
 
 
+def test_settings_beside_the_tensors_are_those_that_are_listed() -> None:
+    lists = [list(content.values()) for _, content in objects() if all(isinstance(v, dict) for v in content.values())]
+    listed = [entries for entries in lists if any({"d_model", "nhead"} <= set(entry) for entry in entries)]
+    assert listed, "no list of settings"
+    found = [settings for _, _, settings in tensor_files() if settings]
+    for entries in listed:
+        assert all(entry in found for entry in entries)
+    assert all(any(settings in entries for entries in listed) for settings in found)
+
+
 @torch.no_grad()
 def test_attention_gives_the_published_streams() -> None:
     for _, numbers, settings in tensor_files("in.src", "in.tar", "out.cross", "out.self"):

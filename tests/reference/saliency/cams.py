@@ -1,6 +1,7 @@
 """Grad-CAM and its kin in three dimensions, against torchcam, captum and closed forms, batched."""
 
 import pytest
+import torch
 
 from models.saliency import SaliencySpec, evidence_of
 from tests.reference.saliency.numbers import close, staged_networks
@@ -26,6 +27,22 @@ def test_maps_of_the_family_of_grad_cam_are_the_stored_ones(prefix: str) -> None
             evidence = evidence_of(model, given["input"], given["class_index"], method, layer)
             evidence = evidence.positive() if positive else evidence
             assert close(evidence.maps[layer], given[key], TOLERANCE, RELATIVE), key
+            compared += 1
+    assert compared
+
+
+def test_activations_of_a_stage_and_gradients_of_the_class_are_the_stored_ones() -> None:
+    compared = 0
+    for model, given in staged_networks():
+        for key in [key for key in given if key.startswith("activations_")]:
+            layer, kept = key.removeprefix("activations_"), []
+            hook = model.get_submodule(layer).register_forward_hook(lambda *call, kept=kept: kept.append(call[-1]))
+            logits = model(given["input"])
+            hook.remove()
+            chosen = logits.gather(1, given["class_index"].unsqueeze(1)).sum()
+            (gradients,) = torch.autograd.grad(chosen, kept[0])
+            assert close(kept[0].detach(), given[key], TOLERANCE, RELATIVE)
+            assert close(gradients, given[f"gradients_{layer}"], TOLERANCE, RELATIVE)
             compared += 1
     assert compared
 

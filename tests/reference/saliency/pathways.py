@@ -48,6 +48,8 @@ def test_evidence_of_both_pathways_and_the_bias_are_the_logit() -> None:
         assert {path: found.shape[1] for path, found in evidence.maps.items()} == {
             path: given[f"{path}_features"].shape[2] for path in PATHS
         }
+        for path, clip in zip(PATHS, (slow, fast), strict=True):
+            assert close(model.get_submodule(path)(clip).detach(), given[f"{path}_features"], EXACT)
         stored = given["logits"].gather(1, given["labels"].unsqueeze(1)).squeeze(1)
         assert close(sum(evidence.contributions().values()) + evidence.constant, stored, EXACT)
         assert close(evidence.constant, model.fc.bias.detach()[given["labels"]], EXACT)
