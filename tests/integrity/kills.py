@@ -33,7 +33,10 @@ class Diary(Callback):
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: dict, batch_idx: int) -> None:
         line = {"step": trainer.global_step, "epoch": trainer.current_epoch, "rank": trainer.global_rank}
         line |= {"world_size": trainer.world_size, "index": batch["index"].tolist()}
-        line |= {"frames": batch["frames"].tolist(), "pixels": float(batch["video"].double().sum())}
+        line |= {
+            "frames": batch["frames"].tolist(),
+            "pixels": float(batch["video" if "video" in batch else "faces"].double().sum()),
+        }
         with self.path.open("a") as file:
             file.write(json.dumps(line) + "\n")
 
