@@ -208,6 +208,8 @@ def unknown_key(cfg: DictConfig, key: str, value: Any) -> ConfigError:
         near = near or next(iter(tops), None) or leaves.get(name) or leaves.get(nearest(name, leaves) or "")
         return wrong(key, value, "no such key", sorted({*names, *groups()}), near)
     takes = signature(str(parent["_target_"])) if "_target_" in parent else None
+    if "_target_" not in parent and (lacking := _lacking(head, name, parent)):
+        return wrong(key, value, f"{name} is not chosen; choose it with {head}=[{','.join(lacking)}]")
     if takes is not None:
         if name in takes.parameters and f"{head}.{name}" == key:
             return wrong(key, value, f"taken by {parent['_target_']} but not in the config", near=f"+{key}")
@@ -216,6 +218,14 @@ def unknown_key(cfg: DictConfig, key: str, value: Any) -> ConfigError:
         names += [one for one in takes.parameters if one not in hidden]
     near = nearest(name, names)
     return wrong(key, value, f"{head} has no such key", names, near and f"{head}.{near}")
+
+
+def _lacking(group: str, name: str, chosen: DictConfig) -> list[str]:
+    """What to choose of a group whose choices are put together, such as callbacks, to have ``name`` too; [] for none."""
+    configs = {choice: OmegaConf.load(CONF / group / f"{choice}.yaml") for choice in choices(group)}
+    adding = [choice for choice, config in configs.items() if name in config]
+    present = [choice for choice, config in configs.items() if config and set(config) <= set(chosen)]
+    return adding and [*sorted(present, key=lambda choice: choice != "default"), adding[0]]
 
 
 def _leaves(node: Any, key: str) -> Iterator[tuple[str, str]]:
