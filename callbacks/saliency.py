@@ -39,8 +39,9 @@ class Saliency(Callback):
     ``test_after_fit`` the test is explained.
 
     Writes into ``<folder>/<mode>/`` the files of `callbacks.saliency_files.SampleFiles`; ``samples.json``, which files
-    there are; with ``faithfulness`` the files of `callbacks.saliency_report.write_report`. What an earlier run wrote
-    there goes. Loggers that take images get the sheets.
+    there are, and the numbers of each answer; with ``faithfulness`` the files of
+    `callbacks.saliency_report.write_report`. What an earlier run wrote there goes. Loggers that take images get the
+    sheets.
 
     Args:
         folder: Where the files go; shared by all processes.
@@ -51,7 +52,8 @@ class Saliency(Callback):
         which: Which answers, see `callbacks.saliency_choice.Choice`.
         num_samples: How many; of ``which=listed`` for each name.
         names: Videos of ``which=listed``, as ``video`` or ``video:frame``.
-        formats: Files of each answer: ``npz``, ``png``, ``mp4``, ``gif``.
+        formats: Files of each answer: ``npz``, ``png``, ``mp4``, ``gif``; ``tubes``, every frame in folders as the
+            published script of Saliency Tubes leaves them (`callbacks.saliency_tubes`).
         num_frames: Frames on a sheet.
         zoom: How maps are brought to the size of clips.
         colours: Of the maps.
@@ -165,8 +167,8 @@ class Saliency(Callback):
             for place, method in enumerate(self.methods):
                 evidence = find_evidence(answer, model, self.target, method, self.layer)
                 sample = sample_of(number, answer, self.target, evidence, self.zoom)
-                known = {"sample": number, "name": sample.name, "subject": sample.subject, "target": sample.said}
-                note = {**known, "method": sample.method, "files": files.write(sample), "measured": []}
+                note = sample.facts() | {"files": files.write(sample), "measured": []}
+                known = {key: note[key] for key in ("sample", "name", "subject", "target")}
                 if self.faithfulness and evidence is not None:
                     on = (answer, sample.target, evidence, model)
                     note["measured"].append(known | {"method": sample.method} | measure(*on, self.layer))
@@ -183,8 +185,10 @@ class Saliency(Callback):
         earlier = json.loads(index.read_text()) if index.is_file() else []
         for name in {name for note in earlier for name in note["files"]} - files:
             unlink(folder / name)
+            clear(folder, Path(name).parent)
         replace_file(index, lambda file: file.write(f"{json.dumps(written, indent=1)}\n".encode()))
-        sheets = {name.removesuffix(".png"): folder / name for name in sorted(files) if name.endswith(".png")}
+        pictures = sorted(name for name in files if name.endswith(".png") and "/" not in name)
+        sheets = {name.removesuffix(".png"): folder / name for name in pictures}
         if measured:
             write_report(folder, measured)
             sheets[REPORT] = folder / f"{REPORT}.png"
@@ -195,6 +199,13 @@ class Saliency(Callback):
         log.info(
             "saliency: %d files of %d answers in %s", len(files), len({note["sample"] for note in written}), folder
         )
+
+
+def clear(folder: Path, inner: Path) -> None:
+    """Remove a folder within ``folder`` and those around it, as far as they are empty."""
+    for path in (folder / each for each in (inner, *inner.parents) if each != Path()):
+        if path.is_dir() and not any(path.iterdir()):
+            path.rmdir()
 
 
 def _require_one_of(*options: tuple[str, str, Any]) -> None:

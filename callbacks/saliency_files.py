@@ -1,4 +1,4 @@
-"""Files of explained answers: the numbers, a sheet, a film."""
+"""Files of explained answers: the numbers, a sheet, films, pictures of every frame."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -15,13 +15,15 @@ from PIL import Image
 from callbacks.saliency_beside import draw_beside
 from callbacks.saliency_pictures import FILM_WIDTH, film, sheet, title
 from callbacks.saliency_sample import Sample
+from callbacks.saliency_tubes import write_tubes
 from callbacks.video_file import write_mp4
 from core.atomic import replace_file
 from models.saliency.colours import Colours
 
-Format = Literal["npz", "png", "mp4", "gif"]
+Format = Literal["npz", "png", "mp4", "gif", "tubes"]
 FORMATS: tuple[str, ...] = get_args(Format)
-NAME_LENGTH = 80  # characters of a video's name within a file's
+ALWAYS = ("npz", "png")  # formats that need neither pixels nor a map
+NAME_LENGTH, PART_LENGTH = 80, 40  # characters of a video's name within a file's, and of other parts of it
 LARGEST_GIF = 2_000_000  # bytes; hosts of READMEs and issues take no much larger ones
 SMALLER = 0.75  # by which a gif that is larger shrinks
 NARROWEST = 48  # pixels of a clip in a gif
@@ -32,7 +34,8 @@ class SampleFiles:
 
     Args:
         folder: Where they go; must exist.
-        formats: Of the files, see `FORMATS`. Films need pixels and a map: of other samples there are none.
+        formats: Of the files, see `FORMATS`. Films need pixels and a map: of other samples there are none; ``tubes``,
+            a folder of pictures (`callbacks.saliency_tubes`), an explained class as well.
         num_frames: Frames on a sheet.
         alpha: Share of the colour in an overlay.
         table: Colours of maps.
@@ -51,13 +54,15 @@ class SampleFiles:
             "gif": lambda file: file.write(self.gif(sample)),
         }
         shown = sample.pixels is not None and bool(sample.maps)
-        names = [f"{stem(sample)}.{kind}" for kind in self.formats if shown or kind in ("npz", "png")]
+        names = [f"{stem(sample)}.{kind}" for kind in self.formats if kind in ways and (shown or kind in ALWAYS)]
         for name in names:
             replace_file(self.folder / name, ways[name.rpartition(".")[2]])
         for kind, values in sample.pictures.items() if "png" in self.formats else ():
             names.append(f"{stem(sample)}_{kind}.png")
             content = draw_beside(kind, title(sample), values)
             replace_file(self.folder / names[-1], lambda file, content=content: file.write(content))
+        if "tubes" in self.formats and shown and sample.target is not None:
+            names += write_tubes(self.folder / stem(sample), sample)
         return names
 
     def sheet(self, sample: Sample) -> Image.Image:
@@ -84,7 +89,7 @@ def stem(sample: Sample) -> str:
     The number tells samples apart whose names differ in what no file system takes.
     """
     parts = [f"{sample.number:03d}", sample.name[-NAME_LENGTH:], f"{sample.frames[0]}-{sample.frames[-1]}"]
-    parts += [part[:NAME_LENGTH] for part in (sample.subject, sample.said, sample.method) if part]
+    parts += [part[:PART_LENGTH] for part in (sample.subject, sample.said, sample.method) if part]
     return "_".join(re.sub(r"[^A-Za-z0-9.-]+", "-", part).strip("-.") or "-" for part in parts)
 
 

@@ -1,6 +1,7 @@
 """Draws explained answers: a sheet of frames, maps and overlays, and the same frame by frame for films."""
 
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from textwrap import fill
 
 import numpy as np
@@ -15,9 +16,9 @@ SHEET_WIDTH, FILM_WIDTH = 160, 320  # of a frame, in pixels, roughly: small ones
 LABEL_WIDTH, LABEL_CHARACTERS = 124, 17
 BAR_WIDTH, BAR = 84, 14  # of the colour bar with its numbers, and of its colours
 CURVE_HEIGHT = 64
+CLIP, FRAMED, OVERLAY = "clip", ", framed: where evidence is expected", "overlay"
 FONT_SIZE, LINE, GAP = 14, 19, 6
 INK, FAINT, FAINTER, PAPER, CURVE, EXPECTED = "#222222", "#757575", "#d9d9d9", "#ffffff", "#1f4e79", "#ffffff"
-CAPTION_CHARACTERS = 0.14  # per pixel
 
 
 def title(sample: Sample) -> str:
@@ -63,7 +64,7 @@ def sheet(sample: Sample, num_frames: int, alpha: float, table: Colours) -> Imag
     width = max(
         (sum(frame.width + GAP for frame in row) for row in rows.values()), default=num_frames * (SHEET_WIDTH + GAP)
     )
-    lines = wrapped(caption(sample, spoken), LABEL_WIDTH + width + BAR_WIDTH)
+    lines = wrapped(caption(sample, spoken), LABEL_WIDTH + width + BAR_WIDTH - 2 * GAP)
     heights = {title: row[0].height + GAP for title, row in rows.items()}
     height = LINE * len(lines) + 2 * GAP + sum(heights.values()) + GAP + (CURVE_HEIGHT + LINE) * len(sample.curves)
     page = Image.new("RGB", (LABEL_WIDTH + width + BAR_WIDTH, height), PAPER)
@@ -96,11 +97,11 @@ def film(sample: Sample, alpha: float, table: Colours, width: int = FILM_WIDTH) 
     """
     places = np.arange(len(sample.frames))
     shown = dict(pictures(sample, places, alpha, table))
-    clips, overlays = shown["clip"], shown["overlay"]
+    clips, overlays = next(iter(shown.values())), shown[OVERLAY]
     for time, number in enumerate(sample.frames.tolist()):
         left, right = fitted(clips[time], width), fitted(overlays[time], width)
         across = left.width + GAP + right.width + BAR_WIDTH
-        lines = wrapped(caption(sample, f"frame {number}   {sample.seconds[time]:.2f} s"), across)
+        lines = wrapped(caption(sample, f"frame {number}   {sample.seconds[time]:.2f} s"), across - 2 * GAP)
         page = Image.new("RGB", (across, LINE * len(lines) + 3 * GAP + left.height), PAPER)
         top = written(ImageDraw.Draw(page), lines, (GAP, GAP))
         page.paste(left, (0, top))
@@ -116,12 +117,16 @@ def pictures(
     if sample.pixels is None:
         return
     clip = torch.from_numpy(sample.pixels[times].copy())
-    yield "clip", [outlined(frame, sample, time) for frame, time in zip(clip.numpy(), times, strict=True)]
+    framed = sample.regions is not None and np.isfinite(sample.regions).any()
+    yield (
+        CLIP + (FRAMED if framed else ""),
+        [outlined(frame, sample, time) for frame, time in zip(clip.numpy(), times, strict=True)],
+    )
     for place, (title, found) in enumerate(sample.maps.items()):
         maps = torch.from_numpy(found[times].copy())
         yield title, list(colour(maps, table).numpy())
         if place == 0:
-            yield "overlay", list(blend(clip, maps, alpha, table).numpy())
+            yield OVERLAY, list(blend(clip, maps, alpha, table).numpy())
 
 
 def outlined(frame: NDArray[np.uint8], sample: Sample, time: int) -> NDArray[np.uint8]:
@@ -131,7 +136,10 @@ def outlined(frame: NDArray[np.uint8], sample: Sample, time: int) -> NDArray[np.
     for box in () if sample.regions is None else sample.regions[time].tolist():
         if np.isfinite(box).all():
             sides = np.clip(box, 0, np.tile((image.width - 1, image.height - 1), 2)).tolist()
-            draw.rectangle(sides, outline=EXPECTED)
+            left, top, right, bottom = map(round, sides)
+            draw.rectangle((left, top, right, bottom), outline=EXPECTED)
+            if right - left > 2 and bottom - top > 2:  # dark within: seen on any ground, also at the border of a frame
+                draw.rectangle((left + 1, top + 1, right - 1, bottom - 1), outline=INK)
     return np.asarray(image)
 
 
@@ -180,15 +188,25 @@ def draw_curve(draw: ImageDraw.ImageDraw, values: NDArray[np.float32], place: tu
     draw.text((right + GAP, bottom), f"{least:.3g}", FAINT, font(FONT_SIZE - 2), anchor="lb")
 
 
-def wrapped(lines: Sequence[str], width: int) -> list[str]:
-    """Lines that are no wider than so many pixels."""
-    return [part for line in lines for part in fill(line, int(width * CAPTION_CHARACTERS)).splitlines()]
+def wrapped(lines: Sequence[str], width: int) -> list[tuple[str, str]]:
+    """Lines that are no wider than so many pixels, with their inks: that of the first two, and of what is below."""
+    found = []
+    for row, rest in enumerate(lines):
+        ink = INK if row < 2 else FAINT
+        while font().getlength(rest) > width:
+            most = max((end for end in range(1, len(rest)) if font().getlength(rest[:end]) <= width), default=1)
+            space = rest.rfind(" ", 1, most + 1)
+            cut = most if space < 0 else space  # a word that is too long is cut
+            found.append((rest[:cut].rstrip(), ink))
+            rest = rest[cut:].lstrip()
+        found.append((rest, ink))
+    return found
 
 
-def written(draw: ImageDraw.ImageDraw, lines: Sequence[str], place: tuple[int, int]) -> int:
-    """Write lines; return where what is below them begins."""
-    for row, line in enumerate(lines):
-        draw.text((place[0], place[1] + row * LINE), line, INK if row < 2 else FAINT, font())
+def written(draw: ImageDraw.ImageDraw, lines: Sequence[tuple[str, str]], place: tuple[int, int]) -> int:
+    """Write lines in their inks; return where what is below them begins."""
+    for row, (line, ink) in enumerate(lines):
+        draw.text((place[0], place[1] + row * LINE), line, ink, font())
     return place[1] + len(lines) * LINE + GAP
 
 
@@ -201,6 +219,7 @@ def fitted(frame: NDArray[np.uint8], width: int) -> Image.Image:
     return image.resize((width, round(image.height * width / image.width)), Image.Resampling.LANCZOS)
 
 
+@lru_cache
 def font(size: int = FONT_SIZE) -> ImageFont.FreeTypeFont:
     """The letters of everything."""
     return ImageFont.load_default(size)

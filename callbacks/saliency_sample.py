@@ -63,12 +63,29 @@ class Sample:
         """How the evidence was found; "" where there is none."""
         return "" if self.evidence is None else self.evidence.method
 
+    def facts(self) -> dict[str, Any]:
+        """What is known of it in JSON, None for what is not: see `callbacks.saliency.Saliency`."""
+        logit = None if self.target is None else finite(self.output[self.target])
+        found = {"sample": self.number, "name": self.name, "subject": self.subject, "target": self.said}
+        found |= {"truth": self.truth, "logit": logit, "probability": finite(self.probability), "method": self.method}
+        found["frames"] = [int(self.frames[0]), int(self.frames[-1])]
+        if self.evidence is not None:
+            error = finite(self.evidence.completeness_error()[0]) if self.evidence.exact else None
+            found |= {"layers": dict(self.evidence.layers), "limits": list(map(finite, self.limits))}
+            found["completeness_error"] = error
+        return found | {"numbers": {title: finite(value) for title, value in self.numbers.items()}}
+
     @property
     def fps(self) -> float:
         """Frames per second at which the clip runs as fast as what it shows."""
         steps = np.diff(self.seconds)
         steps = steps[steps > 0]
         return float(1 / np.median(steps)) if len(steps) else 1.0
+
+
+def finite(value: Any) -> float | None:
+    """A number, or None where it is none: JSON has no nan."""
+    return float(value) if np.isfinite(float(value)) else None
 
 
 def find_evidence(

@@ -221,7 +221,7 @@ def unknown_key(cfg: DictConfig, key: str, value: Any) -> ConfigError:
 
 
 def _lacking(group: str, name: str, chosen: DictConfig) -> list[str]:
-    """What to choose of a group whose choices are put together, such as callbacks, to have ``name`` too; [] for none."""
+    """What to choose of a group whose choices are joined, as callbacks are, to have ``name`` too; [] for none."""
     configs = {choice: OmegaConf.load(CONF / group / f"{choice}.yaml") for choice in choices(group)}
     adding = [choice for choice, config in configs.items() if name in config]
     present = [choice for choice, config in configs.items() if config and set(config) <= set(chosen)]

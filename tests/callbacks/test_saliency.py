@@ -16,9 +16,12 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import callbacks.saliency_files
+import callbacks.saliency_tubes
 from callbacks.saliency import Saliency
 from callbacks.saliency_choice import Choice, explained_class
-from callbacks.saliency_sample import region_mask
+from callbacks.saliency_files import stem
+from callbacks.saliency_pictures import FAINT, INK, font, wrapped
+from callbacks.saliency_sample import region_mask, sample_of
 from models.saliency import UnknownLayerError
 from tasks.explaining import Explainable
 from tests.callbacks.saliency_reds import CLASSES, REDNESS, SIDE, Clips, Films, Finder, H, T, W, left_of, trainer
@@ -176,6 +179,53 @@ def test_films_and_sheets_show_every_frame_and_what_it_was(tmp_path: Path) -> No
         assert picture.n_frames == T and picture.info["duration"] == 100 and picture.info["loop"] == 0
 
 
+def test_tubes_are_the_pictures_of_the_published_script_and_replace_those_of_an_earlier_run(tmp_path: Path) -> None:
+    options = {"num_samples": 1, "which": "best", "target": "pale"}
+    for _ in range(2):
+        [sample] = explained(tmp_path, formats=["npz", "tubes"], **options)
+    [stem] = {name.partition("/")[0] for name in sample["files"][1:]}
+    pictures = [f"{stem}/1/{kind}/{time:03d}.png" for kind in ("focusmap", "heatmap") for time in range(T)]
+    assert sample["files"][1:] == [*pictures, f"{stem}/1/info.txt"]
+    folder = tmp_path / "test" / stem / "1"
+    assert (folder / "info.txt").read_text() == "Visualizing for class 1\nPredicted class 0\n"
+    tube = torch.from_numpy(arrays(tmp_path, sample)["shown/tube"][0].astype(np.float32))
+    red, heat = round(255 * REDNESS[0]), np.asarray(Image.open(folder / "heatmap" / "000.png")).astype(int)
+    assert tube[:8, :8].max() < 0.01 and tube[-8:, -8:].min() > 0.99  # against in the square, jet is blue there
+    assert abs(heat[0, 0] - [red // 2, heat[0, 0, 1], heat[0, 0, 2]]).max() <= 1 and heat[0, 0, 2] > 60
+    focus = np.asarray(Image.open(folder / "focusmap" / "000.png"))
+    assert focus.shape == (H, W, 4) and focus[0, 0, 3] == 20 and focus[..., 3].max() == 255
+    [sample] = explained(tmp_path, formats=["npz"], **options)
+    assert sorted(path.name for path in (tmp_path / "test").iterdir()) == sorted([*sample["files"], "samples.json"])
+
+
+def test_tubes_that_cannot_be_completed_are_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(frames: torch.Tensor, maps: torch.Tensor) -> torch.Tensor:
+        raise OSError("disk full")
+
+    monkeypatch.setattr(callbacks.saliency_tubes, "published_focus", broken)
+    with pytest.raises(OSError, match="disk full"):
+        explained(tmp_path, num_samples=1, formats=["tubes"])
+    assert not list((tmp_path / "test").iterdir())
+
+
+def test_the_index_says_the_numbers_of_each_answer_in_plain_json(tmp_path: Path) -> None:
+    [sample] = explained(tmp_path, formats=["npz"], num_samples=1, which="best")
+    found = arrays(tmp_path, sample)
+    assert "NaN" not in (tmp_path / "test" / "samples.json").read_text()
+    assert (sample["truth"], sample["layers"], sample["frames"]) == ("red", {"clip": "see"}, [0, 3])
+    for key in ("logit", "probability", "limits", "completeness_error"):
+        assert sample[key] == pytest.approx(found[key].tolist(), abs=1e-6), key
+    assert sample["probability"] > 0.9 and sample["limits"][1] > 20
+
+
+def test_lines_are_cut_where_they_end_and_keep_their_ink() -> None:
+    name, wide = "w" * 60, 200
+    lines = wrapped([f"{name} 1", "what was said", "and how"], wide)
+    assert all(font().getlength(line) <= wide for line, _ in lines)
+    assert "".join(line for line, _ in lines[:-2]).replace(" ", "") == f"{name}1"
+    assert {ink for _, ink in lines[:-1]} == {INK} and lines[-1] == ("and how", FAINT)
+
+
 def test_a_gif_that_is_too_large_becomes_smaller(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     [wide] = explained(tmp_path / "wide", num_samples=1, formats=["gif"])
     size = (tmp_path / "wide" / "test" / wide["files"][0]).stat().st_size
@@ -189,6 +239,13 @@ def test_names_of_files_are_safe_and_tell_all_samples_apart(tmp_path: Path) -> N
     files = [name for sample in samples for name in sample["files"]]
     assert len(set(files)) == 5 and files[0] == "001_film-3-a-b_30-33_pale_tube.npz"
     assert sorted(path.name for path in (tmp_path / "test").iterdir()) == sorted([*files, "samples.json"])
+
+
+def test_names_of_files_are_never_longer_than_file_systems_take(tmp_path: Path) -> None:
+    [clip] = Finder().eval().explainables(Clips()[0])
+    long = replace(clip, name="v" * 300, subject="s" * 300, classes=("c" * 300, "d" * 300))
+    name = stem(sample_of(1, long, "predicted", None, "spline"))
+    assert 100 < len(f"{name}_pathways.png") < 255 and "/" not in name
 
 
 def test_files_of_an_earlier_run_go_and_those_of_others_stay(tmp_path: Path) -> None:
@@ -259,7 +316,7 @@ def test_a_logger_that_takes_images_gets_sheets_and_the_plot(tmp_path: Path) -> 
         ({"num_samples": 0}, "num_samples: expected at least 1, found 0"),
         ({"num_frames": 0}, "num_frames: expected at least 1, found 0"),
         ({"alpha": 2.0}, "alpha: expected a share from 0 to 1, found 2.0"),
-        ({"formats": ["avi"]}, "formats: expected some of npz, png, mp4, gif, found avi"),
+        ({"formats": ["avi"]}, "formats: expected some of npz, png, mp4, gif, tubes, found avi"),
         ({"which": "random"}, "which: expected one of worst, best, first, listed, found 'random'"),
         ({"which": "listed"}, "names: expected videos with which=listed"),
         ({"names": ["a"]}, "names: expected videos with which=listed and none otherwise"),
