@@ -19,7 +19,7 @@ from callbacks.saliency_files import FORMATS, SampleFiles
 from callbacks.saliency_report import REPORT, spoken, write_report
 from callbacks.saliency_sample import find_evidence, sample_of
 from core.atomic import replace_file, unlink
-from models.saliency import settled
+from models.saliency import METHODS, settled
 from models.saliency.colours import Colours
 from models.saliency.explain import network
 from models.saliency.spline import Zoom
@@ -99,6 +99,9 @@ class Saliency(Callback):
                 f"callbacks.saliency.names: expected videos with which=listed and none otherwise, found {list(names)} "
                 f"with which={which}"
             )
+        for name in [method] if isinstance(method, str) else method or ():
+            if name not in METHODS:
+                raise ValueError(f"callbacks.saliency.method: expected one of {', '.join(METHODS)}, found {name!r}")
         target = TRUE if target is True else target  # what a command line makes of the word
         self.folder, self.layer, self.target = Path(folder), layer, target
         self.methods = [method] if method is None or isinstance(method, str) else list(method)
@@ -114,8 +117,11 @@ class Saliency(Callback):
                 f"callbacks.saliency: {type(pl_module).__name__} has no method 'explainables(batch)' to explain; "
                 "leave this callback out with callbacks=[default]"
             )
-        for method in self.methods:
-            settled(pl_module, method, self.layer)
+        if self.layer is not None or hasattr(
+            network(pl_module), "saliency_spec"
+        ):  # others may have no clips to look into
+            for method in self.methods:
+                settled(pl_module, method, self.layer)
         if stage == "fit":
             return
         self._choice, self._rehearsed, self._runs = Choice(*self._choosing), False, self._runs + 1

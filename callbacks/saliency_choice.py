@@ -60,10 +60,14 @@ def explained_class(answer: Answer, target: str | int) -> int | None:
 
 
 def sureness(answer: Answer, target: str | int) -> float:
-    """The probability of what is true, or where that is not known of what is explained; 0 where there is neither."""
-    truth = answer.truth or ()
-    places = truth or [place for place in [explained_class(answer, target)] if place is not None]
+    """The probability of what is true, or where that is not known of what is explained; 0 where there is neither.
+
+    Where nothing is true, that none of the outputs is: 1 less the highest probability.
+    """
     probabilities = answer.probabilities(answer.output.float())
+    if answer.truth is not None and not answer.truth:
+        return 1 - float(probabilities.max())
+    places = answer.truth or [place for place in [explained_class(answer, target)] if place is not None]
     return max((float(probabilities[place]) for place in places), default=0.0)
 
 

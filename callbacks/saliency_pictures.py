@@ -55,9 +55,9 @@ def sheet(sample: Sample, num_frames: int, alpha: float, table: Colours) -> Imag
     """
     times = np.unique(np.linspace(0, len(sample.frames) - 1, num_frames).round().astype(int))
     numbers = sample.frames[times].tolist()
-    spoken = (
-        f"frames {', '.join(map(str, numbers))}   ({sample.seconds[times[0]]:.2f} to {sample.seconds[times[-1]]:.2f} s)"
-    )
+    spoken = f"frames {', '.join(map(str, numbers))}"
+    if np.isfinite(sample.seconds).all():  # those of rows of features are not known
+        spoken += f"   ({sample.seconds[times[0]]:.2f} to {sample.seconds[times[-1]]:.2f} s)"
     rows = {
         name: [fitted(frame, SHEET_WIDTH) for frame in found] for name, found in pictures(sample, times, alpha, table)
     }
@@ -70,14 +70,16 @@ def sheet(sample: Sample, num_frames: int, alpha: float, table: Colours) -> Imag
     page = Image.new("RGB", (LABEL_WIDTH + width + BAR_WIDTH, height), PAPER)
     draw = ImageDraw.Draw(page)
     top = written(draw, lines, (GAP, GAP))
-    body = top
+    tops = {}
     for name, row in rows.items():
+        tops[name] = top
         draw.multiline_text((GAP, top + GAP), fill(name, LABEL_CHARACTERS), INK, font(), spacing=2)
         for place, frame in enumerate(row):
             page.paste(frame, (LABEL_WIDTH + place * (frame.width + GAP), top))
         top += heights[name]
-    if sample.maps and rows:
-        draw_bar(page, (LABEL_WIDTH + width + GAP, body, top - GAP), sample.limits, table)
+    if OVERLAY in rows:  # beside what it is of: the rows below have scales of their own
+        first, end = tops[next(iter(sample.maps))], tops[OVERLAY] + heights[OVERLAY] - GAP
+        draw_bar(page, (LABEL_WIDTH + width + GAP, first, end), sample.limits, table)
     top += GAP if rows else 0
     for name, values in sample.curves.items():
         draw.multiline_text((GAP, top + GAP), fill(name, LABEL_CHARACTERS), INK, font(), spacing=2)
@@ -175,7 +177,7 @@ def draw_curve(draw: ImageDraw.ImageDraw, values: NDArray[np.float32], place: tu
         place: Left, top, right and bottom in pixels.
     """
     left, top, right, bottom = place
-    least, most = float(values.min()), float(values.max())
+    least, most = float(values.min()) + 0.0, float(values.max()) + 0.0  # no -0
     width = most - least or 1.0
     draw.line((left, bottom, right, bottom), FAINT)
     if least < 0 < most:

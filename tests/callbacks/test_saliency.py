@@ -18,13 +18,26 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 import callbacks.saliency_files
 import callbacks.saliency_tubes
 from callbacks.saliency import Saliency
-from callbacks.saliency_choice import Choice, explained_class
+from callbacks.saliency_choice import Choice, explained_class, sureness
 from callbacks.saliency_files import stem
 from callbacks.saliency_pictures import FAINT, INK, font, wrapped
 from callbacks.saliency_sample import region_mask, sample_of
 from models.saliency import UnknownLayerError
 from tasks.explaining import Explainable
-from tests.callbacks.saliency_reds import CLASSES, REDNESS, SIDE, Clips, Films, Finder, H, T, W, left_of, trainer
+from tests.callbacks.saliency_reds import (
+    CLASSES,
+    REDNESS,
+    SIDE,
+    Clips,
+    Films,
+    Finder,
+    H,
+    Redness,
+    T,
+    W,
+    left_of,
+    trainer,
+)
 from tests.conftest import REPOSITORY
 
 
@@ -120,6 +133,18 @@ def test_a_method_that_is_not_for_the_model_is_refused_at_the_first_batch(tmp_pa
     with pytest.raises(ValueError, match="method='rollout' needs attention"):
         explained(tmp_path, task, method=["tube", "rollout"])
     assert task.batches == 1
+
+
+def test_answers_without_a_clip_are_explained_of_a_model_that_does_not_say_where_to_look(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Rows(Finder):
+        def explainables(self, batch: dict) -> list[Explainable]:
+            return [replace(each, video=None, run=None) for each in super().explainables(batch)]
+
+    monkeypatch.delattr(Redness, "saliency_spec")
+    [sample] = explained(tmp_path, Rows(), num_samples=1)
+    assert sample["target"] and sample["method"] == "" and len(sample["files"]) == 2
 
 
 def test_a_task_that_cannot_be_explained_is_refused_with_the_way_out(tmp_path: Path) -> None:
@@ -317,6 +342,7 @@ def test_a_logger_that_takes_images_gets_sheets_and_the_plot(tmp_path: Path) -> 
         ({"num_frames": 0}, "num_frames: expected at least 1, found 0"),
         ({"alpha": 2.0}, "alpha: expected a share from 0 to 1, found 2.0"),
         ({"formats": ["avi"]}, "formats: expected some of npz, png, mp4, gif, tubes, found avi"),
+        ({"method": ["tube", "tubee"]}, "method: expected one of tube, grad_cam, .*, found 'tubee'"),
         ({"which": "random"}, "which: expected one of worst, best, first, listed, found 'random'"),
         ({"which": "listed"}, "names: expected videos with which=listed"),
         ({"names": ["a"]}, "names: expected videos with which=listed and none otherwise"),
@@ -349,6 +375,19 @@ def test_nothing_is_explained_where_nothing_is_true_or_said() -> None:
     assert explained_class(replace(clip, truth=()), "true") is None
     assert explained_class(replace(clip, output=torch.zeros(0)), "predicted") is None
     assert explained_class(replace(clip, truth=(1, 0)), "true") == CLASSES.index("red")
+
+
+def test_of_answers_in_which_nothing_is_true_the_worst_says_most() -> None:
+    [clip] = Finder().eval().explainables(Clips()[0])
+    answers = [
+        replace(clip, key=(key,), output=torch.tensor([logit]), classes=("odd",), truth=(), probabilities=torch.sigmoid)
+        for key, logit in enumerate((-7.0, 2.0, -1.0))
+    ]
+    assert sureness(answers[1], "predicted") == pytest.approx(1 - torch.tensor(2.0).sigmoid().item())
+    choice = Choice("worst", 1, "predicted")
+    choice.offer(answers)
+    [(_, worst)], _ = choice.settle(lambda note: [note], 0)
+    assert worst.key == (1,)
 
 
 def test_a_region_holds_the_cells_whose_middle_is_in_a_box() -> None:
