@@ -31,11 +31,11 @@ def measure(answer: Any, target: int, evidence: Evidence, model: nn.Module, laye
     Returns:
         ``fractions``, ``deletion``, ``insertion``: the curves, lists of numbers, of the probability when the cells with
         the most evidence are replaced by the mean colour, or alone are not; ``deletion_area``, ``insertion_area``;
-        ``inside``, the share of positive evidence within the regions, None where none are known, and ``region``, their
-        share of the clip; ``layers`` and ``correlations``: the last layer and the rank correlation with the map after
-        each step of shuffling weights; ``completeness_error``, None where evidence is not exact.
+        ``inside``, the share of positive evidence within the regions, None where none are known for the target, and
+        ``region``, their share of the clip; ``layers`` and ``correlations``: the last layer and the rank correlation
+        with the map after each step of shuffling weights; ``completeness_error``, None where evidence is not exact.
     """
-    found = curves(answer, target, model, cells(evidence)) | inside(answer, evidence)
+    found = curves(answer, target, model, cells(evidence)) | inside(answer, target, evidence)
 
     def again() -> Tensor:
         return cells(find_evidence(answer, model, target, evidence.method, layer))
@@ -47,7 +47,7 @@ def measure(answer: Any, target: int, evidence: Evidence, model: nn.Module, laye
 
 def measure_random(answer: Any, target: int, evidence: Evidence, model: nn.Module) -> dict[str, Any]:
     """The same of a map that knows nothing, as far as it has such numbers: what every method is to be compared with."""
-    region = inside(answer, evidence)["region"]
+    region = inside(answer, target, evidence)["region"]
     return curves(answer, target, model, random_maps(cells(evidence))) | {"inside": region, "region": region}
 
 
@@ -72,9 +72,12 @@ def curves(answer: Any, target: int, model: nn.Module, maps: Tensor) -> dict[str
     return {"fractions": found.fractions.tolist()} | lists | areas
 
 
-def inside(answer: Any, evidence: Evidence) -> dict[str, float | None]:
-    """How much of the positive evidence lies in the regions, and how much of the clip they are."""
-    if answer.regions is None:
+def inside(answer: Any, target: int, evidence: Evidence) -> dict[str, float | None]:
+    """How much of the positive evidence lies where and when the regions are, and how much of the clip they are.
+
+    Both are None where no regions are known, or what they show is another output than the target.
+    """
+    if answer.regions is None or answer.shown_there not in (None, target):
         return {"inside": None, "region": None}
     whole = evidence.upsample().total()
     height, width = answer.size or evidence.size[1:]

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from callbacks.saliency_sample import Sample
+from callbacks.saliency_sample import Sample, region_mask
 from models.saliency.colours import Colours, blend, colour, colour_table
 
 SHEET_WIDTH, FILM_WIDTH = 160, 320  # of a frame, in pixels, roughly: small ones become a whole factor larger
@@ -18,7 +18,8 @@ BAR_WIDTH, BAR = 84, 14  # of the colour bar with its numbers, and of its colour
 CURVE_HEIGHT = 64
 CLIP, FRAMED, OVERLAY = "clip", ", framed: where evidence is expected", "overlay"
 FONT_SIZE, LINE, GAP = 14, 19, 6
-INK, FAINT, FAINTER, PAPER, CURVE, EXPECTED = "#222222", "#757575", "#d9d9d9", "#ffffff", "#1f4e79", "#ffffff"
+INK, FAINT, FAINTER, PAPER, CURVE = "#222222", "#757575", "#d9d9d9", "#ffffff", "#1f4e79"
+OUTLINE = (255, 34)  # grey levels around what is expected, from outside: seen on any ground, also at borders
 
 
 def title(sample: Sample) -> str:
@@ -132,17 +133,16 @@ def pictures(
 
 
 def outlined(frame: NDArray[np.uint8], sample: Sample, time: int) -> NDArray[np.uint8]:
-    """A frame with the boxes where evidence is expected."""
-    image = Image.fromarray(frame)
-    draw = ImageDraw.Draw(image)
-    for box in () if sample.regions is None else sample.regions[time].tolist():
-        if np.isfinite(box).all():
-            sides = np.clip(box, 0, np.tile((image.width - 1, image.height - 1), 2)).tolist()
-            left, top, right, bottom = map(round, sides)
-            draw.rectangle((left, top, right, bottom), outline=EXPECTED)
-            if right - left > 2 and bottom - top > 2:  # dark within: seen on any ground, also at the border of a frame
-                draw.rectangle((left + 1, top + 1, right - 1, bottom - 1), outline=INK)
-    return np.asarray(image)
+    """A frame with the outline of where evidence is expected."""
+    if sample.regions is None:
+        return frame
+    expected = torch.from_numpy(sample.regions[time : time + 1])
+    inside = region_mask(expected, (1, *frame.shape[:2]))[0].numpy()
+    for level in OUTLINE:
+        beside = np.pad(inside, 1)
+        within = inside & beside[2:, 1:-1] & beside[:-2, 1:-1] & beside[1:-1, 2:] & beside[1:-1, :-2]
+        frame, inside = np.where((inside & ~within)[..., None], np.uint8(level), frame), within
+    return frame
 
 
 def draw_bar(page: Image.Image, place: tuple[int, int, int], limits: tuple[float, float], table: Colours) -> None:

@@ -17,7 +17,7 @@ from datamodules.frame_indices import count_starts, count_timed_starts, even_sta
 from datamodules.killable import KillableProcess
 from datamodules.loading import Visit, seeded
 from datamodules.reading import VideoFacts, open_video
-from datamodules.regions import NOTHING, VideoRegions
+from datamodules.regions import NOTHING, Regions
 from datamodules.transforms import ClipTransform, channels_first, transform_boxes, transform_clip
 
 COLOURS = 3
@@ -35,7 +35,7 @@ class Source:
         first: Index of the first frame that may be used.
         count: Number of frames that may be used.
         labels: int64 (facts.frame_count,), 1 anomalous, 0 normal; None where nothing is known.
-        regions: Candidate boxes by frame number.
+        regions: Boxes by frame number.
     """
 
     name: str
@@ -43,7 +43,7 @@ class Source:
     first: int
     count: int
     labels: np.ndarray | None = None
-    regions: VideoRegions = NOTHING
+    regions: Regions = NOTHING
 
 
 @dataclass(frozen=True)
@@ -227,7 +227,7 @@ class Clips(Dataset[dict[str, Any]]):
             return reader.read(needed)
 
 
-def clip_boxes(regions: VideoRegions, frames: np.ndarray, views: list[View]) -> list[tuple[Tensor, Tensor]]:
+def clip_boxes(regions: Regions, frames: np.ndarray, views: list[View]) -> list[tuple[Tensor, Tensor]]:
     """Look up the boxes of the frames of a clip and let them follow the pixels: per frame boxes (R, 4), scores (R,)."""
     found = [regions.at(int(frame)) for frame in frames]
     lengths = [len(scores) for _, scores in found]

@@ -1,16 +1,15 @@
 """Clips of videos with a class each: folders ``class/video``, lists with labels, or the generated sample."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 from datamodules.clips import Clips, Source, UnreadableSource
 from datamodules.errors import PathNotFoundError
-from datamodules.labelled_actions import find_actions, is_ava
-from datamodules.labelled_campus import find_campus, is_campus
 from datamodules.labelled_clips import LabelledClips, Moments, SideCrop, ViewSampling, collate_labelled
+from datamodules.labelled_layouts import find_layout, layout_classes
 from datamodules.labelled_listing import (
     Labelled,
     check_classes,
@@ -19,14 +18,16 @@ from datamodules.labelled_listing import (
     find_labelled,
     read_labelled,
 )
-from datamodules.labelled_speech import find_speech, is_ego4d
+from datamodules.labelled_regions import anomaly_regions
 from datamodules.labelled_splits import hold_out, take_few, take_fold
 from datamodules.listing import Listed
+from datamodules.regions import Regions
 from datamodules.transforms import ClipTransform
 from datamodules.videos import Videos
 
 PARTS = ("train", "val", "test")
 LIST_SUFFIXES = (".csv", ".txt")
+LABELLED = "labelled"
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +50,9 @@ class LabelledVideos(Videos):
     of the videos or a fold is held out, of every class alike. Whole videos only: parts of a file stay together.
 
     Labels that are whole numbers are ids of classes; others are numbered in the order of their names, ``normal`` first.
+
+    With ``regions=labelled`` ``boxes`` show where the class is to be seen, which is known of anomalies in ShanghaiTech
+    Campus' layout (`datamodules.labelled_regions`); other data has none then.
 
     Args:
         lists: Folder of lists of the parts.
@@ -92,6 +96,7 @@ class LabelledVideos(Videos):
         "class_id",
     )
     paths: ClassVar = {"root": ("sample",), "list_file": (), "lists": ()}
+    paths_in_root: ClassVar = {"regions": ("auto", "labelled")}
     collate = staticmethod(collate_labelled)
     expects = "folder that holds a folder of videos for each class"
 
@@ -164,18 +169,31 @@ class LabelledVideos(Videos):
             return {name: read_labelled(file, root, "datamodule.lists") for name, file in files.items()}
         if options.list_file is not None:
             return {"train": read_labelled(Path(options.list_file), root, "datamodule.list_file")}
-        if options.classes_by in ("anomaly", "kind", "place") or (options.classes_by == "auto" and is_campus(root)):
-            by = "anomaly" if options.classes_by == "auto" else options.classes_by
-            return {"train": find_campus(root, by, (options.num_frames - 1) * options.frame_step + 1)}
-        if options.classes_by == "action" or (options.classes_by == "auto" and is_ava(root)):
-            return find_actions(root, options.cache, (options.num_frames - 1) * options.frame_step + 1)
-        if options.classes_by == "speech" or (options.classes_by == "auto" and is_ego4d(root)):
-            return find_speech(root, options.cache, (options.num_frames - 1) * options.frame_step + 1)
+        if self.layout is not None:
+            return find_layout(root, self.layout, options.cache, (options.num_frames - 1) * options.frame_step + 1)
         if (root / "train").is_dir():
             return {name: find_labelled(root / name, root) for name in PARTS if (root / name).is_dir()}
         return {"train": find_labelled(root, root)}
 
+    @property
+    def layout(self) -> str | None:
+        """What makes a class in the layout of ``root``; None where classes come from lists or folders."""
+        options = self.hparams
+        listed = options.lists is not None or options.list_file is not None
+        return None if listed else layout_classes(self.root, options.classes_by)
+
     # What `Videos` asks for.
+
+    def region_path(self) -> Path | None:
+        return None if self.hparams.regions == LABELLED else super().region_path()
+
+    def read_regions(self, names: Sequence[str]) -> Mapping[str, Regions]:
+        if self.hparams.regions != LABELLED:
+            return super().read_regions(names)
+        if self.layout not in ("anomaly", "kind"):
+            return {}
+        everything = {each.video.name: each for videos in self.parts.values() for each in videos}
+        return anomaly_regions(self.root, [everything[name] for name in names])
 
     def training_videos(self) -> list[Listed]:
         return distinct(self.parts["train"] + self.parts["val"])

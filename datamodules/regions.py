@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -20,6 +20,13 @@ EXPECTED = 'expected {"results": [{"image_id": "000.jpg", "Boxes": [[x1, y1, x2,
 
 class RegionFileError(DataFileError):
     """A region file does not hold what it should."""
+
+
+class Regions(Protocol):
+    """Boxes of one video by frame."""
+
+    def at(self, frame: int) -> tuple[np.ndarray, np.ndarray]:
+        """Boxes (R, 4) and scores (R,) of the frame with this number, float32."""
 
 
 @dataclass(frozen=True)

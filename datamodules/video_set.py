@@ -28,7 +28,7 @@ from datamodules.export.product import Product
 from datamodules.frame_indices import CLOCK_SLACK_S
 from datamodules.listing import Listed, find_videos, read_list
 from datamodules.reading import VideoFacts, describe_routes
-from datamodules.regions import NOTHING, VideoRegions, read_regions
+from datamodules.regions import NOTHING, Regions, read_regions
 from datamodules.samples import shanghaitech as sample
 from datamodules.video_index import look_at_videos
 
@@ -171,7 +171,7 @@ class VideoSet(LightningDataModule):
                 found.append(Source(video.name, known, first, count, labels, regions.get(video.name, NOTHING)))
         return found
 
-    def read_regions(self, names: Sequence[str]) -> dict[str, VideoRegions]:
+    def read_regions(self, names: Sequence[str]) -> Mapping[str, Regions]:
         """Read the candidate regions of some videos; nothing when none are asked for, or there are none."""
         path = self.region_path()
         log.info("candidate regions: %s", "none" if path is None else path)

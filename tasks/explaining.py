@@ -65,6 +65,7 @@ class Explainable:
         probabilities: Maps outputs (..., K) to probabilities (..., K).
         regions: (T, R, 4) xyxy in pixels of the clip, where the evidence is expected; nan where there is none. None
             where nobody knows.
+        shown_there: The output that the regions show; None where they do for each.
         beside: Maps the explained output, None for none, to what else there is to show; called for what is drawn only.
     """
 
@@ -84,6 +85,7 @@ class Explainable:
     truth: tuple[int, ...] | None = None
     probabilities: Callable[[Tensor], Tensor] = softmax
     regions: Tensor | None = None
+    shown_there: int | None = None
     beside: Callable[[int | None], Beside] = nothing_beside
 
 
@@ -94,7 +96,7 @@ def explainable_clips(model: nn.Module, batch: Mapping, classes: Sequence[str] =
         model: Maps ``video`` (B, C, T, H, W) to (B, K).
         batch: Clips (docs/design.md): ``video``, ``mean``, ``std``, ``name``, ``frames``, ``seconds``, ``index``; with
             ``class_id`` (B,) int64, -1 for unknown, where classes are known; with ``boxes`` and ``box_count`` where
-            there are candidate regions.
+            there are regions, which show the class.
         classes: Names of the K outputs.
     """
     with torch.no_grad():
@@ -113,7 +115,8 @@ def explainable_clips(model: nn.Module, batch: Mapping, classes: Sequence[str] =
             std=batch["std"].clone(),
             classes=tuple(classes),
             truth=true_class(batch, clip),
-            regions=candidate_regions(batch, clip),
+            regions=regions_of(batch, clip),
+            shown_there=next(iter(true_class(batch, clip) or ()), None),
         )
         for clip in real
     ]
@@ -125,7 +128,7 @@ def true_class(batch: Mapping, clip: int) -> tuple[int, ...] | None:
     return (int(batch["class_id"][clip]),) if known else None
 
 
-def candidate_regions(batch: Mapping, clip: int) -> Tensor | None:
+def regions_of(batch: Mapping, clip: int) -> Tensor | None:
     """The boxes of a clip, see `Explainable`; None where it has none."""
     if "boxes" not in batch or not int(batch["box_count"][clip].sum()):
         return None
