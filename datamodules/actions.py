@@ -12,7 +12,7 @@ from datamodules.clip_loading import ClipLoading
 from datamodules.clips import Sampling, UnreadableSource
 from datamodules.key_frames import Actors, EvaluationLooks, KeyFrames, Movie, TrainingLook, collate_key_frames
 from datamodules.label_map import Action, LabelMap
-from datamodules.normalization import normalize, statistics
+from datamodules.normalization import Normalization, normalize, statistics
 from datamodules.video_set import AUTO, SAMPLE
 
 log = logging.getLogger(__name__)
@@ -151,7 +151,7 @@ class Actions(ClipLoading, ActionSet):
         train_min_score: Annotated[float, "0 <= train_min_score <= 1"] = 0.9,
         min_score: Annotated[float, "0 <= min_score <= 1"] = 0.8,
         val_every_s: Annotated[int, "val_every_s >= 1"] = 1,
-        normalization: Literal["imagenet", "zero_one", "minus_one_one", "slowfast", "k700"] = "slowfast",
+        normalization: Normalization = "slowfast",
         reader: Literal["auto", "decord", "torchcodec", "pyav"] = "auto",
         batch_size: Annotated[int, "batch_size >= 1"] = 2,
         num_workers: Annotated[int, "num_workers >= 0"] = 2,

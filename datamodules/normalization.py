@@ -1,7 +1,11 @@
 """Named pixel statistics, and what they do to a video on the device."""
 
+from typing import Literal
+
 import torch
 from torch import Tensor
+
+Normalization = Literal["imagenet", "zero_one", "minus_one_one", "slowfast", "k700", "mfnet"]
 
 # Mean and standard deviation of pixels in [0, 1] per channel (red, green, blue). ``imagenet``: the usual values of
 # ImageNet, with which VideoMAE, VideoMAE V2 and FocusMAE were trained. ``zero_one``: what the feature extraction of

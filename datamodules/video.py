@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader
 
 from datamodules.faces.detector import CenterFace, FaceDetector
 from datamodules.faces.finding import FaceFinding
+from datamodules.normalization import Normalization
 from datamodules.video_clips import VideoClips
 from datamodules.video_faces import VideoFaces
 from datamodules.windows import Windows
@@ -141,7 +142,7 @@ class Video(LightningDataModule):
         eval_clips: Annotated[int, "eval_clips >= 1"] = 1,
         image_size: Annotated[int | tuple[int, int], "image_size >= 1"] = 224,
         resize: Literal["none", "short_side", "squash"] = "none",
-        normalization: Literal["imagenet", "zero_one", "minus_one_one"] = "imagenet",
+        normalization: Normalization = "imagenet",
         batch_size: Annotated[int, "batch_size >= 1"] = 1,
         windows: Windows | None = None,
         num_workers: Annotated[int, "num_workers >= 0"] = 2,
@@ -188,6 +189,15 @@ class Video(LightningDataModule):
 
     def on_after_batch_transfer(self, batch: dict[str, Any], dataloader_idx: int) -> dict[str, Any]:
         return self.content.on_after_batch_transfer(batch, dataloader_idx)
+
+    @property
+    def mean(self) -> torch.Tensor:
+        """Of the pixels of clips, (3,) as ``std``; faces have none."""
+        return self.content.mean
+
+    @property
+    def std(self) -> torch.Tensor:
+        return self.content.std
 
     def feature_sources(self) -> dict[str, dict[str, Any]]:
         """Describe the videos by name (``datamodules.clips.describe``)."""

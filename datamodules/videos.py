@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader
 from datamodules.clip_loading import ClipLoading
 from datamodules.clips import Clips, Sampling, Source, UnreadableSource, describe
 from datamodules.loading import WholeBatches, seeded
-from datamodules.normalization import normalize, statistics
+from datamodules.normalization import Normalization, normalize, statistics
 from datamodules.transforms import ClipTransform
 from datamodules.video_set import AUTO, SAMPLE, VideoSet
 from datamodules.window_batches import WindowBatches, WindowClips, as_it_is
@@ -51,7 +51,8 @@ class Videos(ClipLoading, VideoSet):
         crop: What is cut out of training clips: ``multi_scale``, ``random_resized``, ``center`` or ``none``
             (``datamodules.transforms.ClipTransform``). Evaluation takes the centre, or the whole frame for ``none``.
         flip: Probability of mirroring a training clip.
-        normalization: Statistics of the pixels: ``imagenet``, ``zero_one`` or ``minus_one_one``.
+        normalization: Statistics of the pixels (`datamodules.normalization.STATISTICS`), those that the network was
+            trained with.
         regions: Candidate regions of a detector (``datamodules.regions.read_regions``), a file or a folder, absolute or
             relative to ``root``; ``auto`` takes the folder ``regions`` of ``root`` if there is one; None for no boxes.
         boxes_follow: Boxes follow the pixels through every crop and resize. False leaves them where the detector saw
@@ -131,7 +132,7 @@ class Videos(ClipLoading, VideoSet):
         resize: Literal["none", "short_side", "squash"] = "none",
         crop: Literal["multi_scale", "random_resized", "center", "none"] = "multi_scale",
         flip: Annotated[float, "0 <= flip <= 1"] = 0.0,
-        normalization: Literal["imagenet", "zero_one", "minus_one_one"] = "imagenet",
+        normalization: Normalization = "imagenet",
         regions: str | None = AUTO,
         boxes_follow: bool = True,
         reader: Literal["auto", "decord", "torchcodec", "pyav"] = "auto",

@@ -19,9 +19,9 @@ from tasks.key_frames import KeyFrame, fuse_views
 from tasks.mask_draws import MaskDraws, Masks
 from tasks.optimization import optimizer_and_schedule
 from tasks.step_mean import StepMean
+from tasks.trained_inputs import require_normalisation
 
 POSE = "pose"
-NORMALISATION_TOLERANCE = 1e-4  # far below a grey level
 
 log = logging.getLogger(__name__)
 
@@ -86,23 +86,12 @@ class ActionDetection(ExactEvaluation):
                 f"model.head.num_classes={self.model.head.num_classes}: the data has {len(classes)} classes; "
                 f"set model.head.num_classes={len(classes)}"
             )
-        self._require_normalisation()
+        require_normalisation(self.trainer.datamodule, self.model.backbone, "model.backbone")
         if self.hparams.pose_softmax:
             self.num_pose = sum(group == POSE for _, _, group in classes)
             if any(group != POSE for _, _, group in classes[: self.num_pose]):
                 raise ValueError("the classes of pose are not the first ones of the data: set task.pose_softmax=false")
         self.frame_map.update({stage: FrameMAP(classes, self.hparams.cap) for stage in STAGES})
-
-    def _require_normalisation(self) -> None:
-        """Refuse pixels that were normalised otherwise than for the training of the backbone's weights."""
-        data, backbone = self.trainer.datamodule, self.model.backbone
-        for name in ("mean", "std"):
-            theirs, ours = getattr(data, name).tolist(), list(getattr(backbone, name))
-            if not torch.allclose(torch.tensor(theirs), torch.tensor(ours), atol=NORMALISATION_TOLERANCE):
-                raise ValueError(
-                    f"datamodule.normalization={data.hparams.get('normalization')}: a {name} of {theirs}, but the "
-                    f"weights of model.backbone were trained with {ours}"
-                )
 
     def training_step(self, batch: dict, batch_idx: int) -> Tensor:
         output = self._forward(batch, self.mask_draws.of_training(batch, self.current_epoch))

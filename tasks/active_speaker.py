@@ -19,6 +19,7 @@ from tasks.face_evidence import explain_faces
 from tasks.optimization import optimizer_and_schedule
 from tasks.step_mean import StepMean
 from tasks.track_durations import scores_by_durations
+from tasks.trained_inputs import warn_of_other_inputs
 
 INPUTS = ("crop", "audio_level", "hop")  # options of the datamodule that a model must be fed with as it was trained
 THRESHOLDS = {"margin": 0.0, "probability": 0.5, "class1": 0.0}  # above which a face is said to speak
@@ -140,13 +141,7 @@ class ActiveSpeaker(ExactEvaluation):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Warn when faces and sound are made otherwise than those that the weights were trained on."""
         super().on_load_checkpoint(checkpoint)
-        trained = checkpoint.get("config", {}).get("datamodule", {})
-        data = getattr(self._trainer, "datamodule", None)
-        for name in INPUTS:
-            now = getattr(data, "hparams", {}).get(name)
-            if now is not None and trained.get(name, now) != now:
-                problem = "these weights were trained with %s, and what they say may be worthless; set datamodule.%s=%s"
-                log.warning(f"datamodule.%s=%s: {problem}", name, now, trained[name], name, trained[name])
+        warn_of_other_inputs(checkpoint, getattr(self._trainer, "datamodule", None), INPUTS, log)
 
     def on_train_epoch_start(self) -> None:
         """Let the positions count for more than in the epoch before."""

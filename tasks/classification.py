@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +15,10 @@ from tasks.evaluation import STAGES, ExactEvaluation
 from tasks.explaining import Explainable, explainable_clips
 from tasks.mixing import Mixing, Mode
 from tasks.optimization import optimizer_and_schedule
+from tasks.trained_inputs import require_normalisation, warn_of_other_inputs
+
+CLASSES = "classes"  # their names, in checkpoints
+INPUTS = ("normalization",)  # options of the datamodule that a model must be fed with as it was trained
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +56,10 @@ class Classification(ExactEvaluation):
         rule_fraction: Share of the clips that must be positive for more than this under ``fraction``.
         positive: The positive one of two classes.
         seed: Seed of the mixing.
+
+    Attributes:
+        classes: Names of the classes, from the datamodule, or the checkpoint that was loaded; empty where neither
+            knows them. Checkpoints keep them.
 
     Raises:
         ValueError: When an argument is out of its range, or the model has no linear layer to train as its head.
@@ -102,18 +110,39 @@ class Classification(ExactEvaluation):
         if train == "head":
             model.requires_grad_(False)
             last_linear(model).requires_grad_(True)
+        self.classes: tuple[str, ...] = ()
         self.train()  # Lightning trains modules in the modes that it finds them in
 
     def setup(self, stage: str) -> None:
-        """Compare the number of classes with that of the data, where the datamodule knows its ``classes``."""
-        classes = getattr(getattr(self.trainer, "datamodule", None), "classes", None)
-        if classes is None or len(classes) == self.hparams.num_classes:
-            return
+        """Take the names of the classes from the datamodule's ``classes``, where it knows them.
+
+        Raises:
+            ValueError: When they are more than the model knows, or pixels are not normalised as the model says.
+        """
+        data = getattr(self.trainer, "datamodule", None)
+        classes = getattr(data, "classes", ())
         advice = f"the data has {len(classes)} classes; set model.num_classes={len(classes)}"
         if len(classes) > self.hparams.num_classes:
             raise ValueError(f"task.num_classes={self.hparams.num_classes}: {advice}")
-        unless = "unless the head knows classes that these videos do not show"
-        log.warning("task.num_classes=%d: %s, %s", self.hparams.num_classes, advice, unless)
+        if 0 < len(classes) < self.hparams.num_classes:
+            unless = "unless the head knows classes that these videos do not show"
+            log.warning("task.num_classes=%d: %s, %s", self.hparams.num_classes, advice, unless)
+        require_normalisation(data, self.model, "model")
+        self.classes = tuple(classes)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep the names of the classes, which a video file does not know."""
+        checkpoint[CLASSES] = list(self.classes)
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take the names of the classes that the weights were trained on; name what was otherwise in their training."""
+        super().on_load_checkpoint(checkpoint)
+        warn_of_other_inputs(checkpoint, getattr(self._trainer, "datamodule", None), INPUTS, log)
+        trained = tuple(checkpoint.get(CLASSES, ()))
+        if trained and trained[: len(self.classes)] != self.classes:
+            problem = "these weights were trained on %s, which is what they answer; give the data the same classes"
+            log.warning(f"the data has the classes %s: {problem}", ", ".join(self.classes), ", ".join(trained))
+        self.classes = trained or self.classes
 
     def train(self, mode: bool = True) -> "Classification":
         """Switch to training; a model of which the head alone is trained stays in evaluation mode."""
@@ -138,13 +167,18 @@ class Classification(ExactEvaluation):
         self.video_classes[stage].update(index, video, logits.softmax(-1), label)
 
     def predict_step(self, batch: dict, batch_idx: int) -> dict:
-        """Classify clips: ``name`` list[str], ``frames`` (B, T), ``row`` and ``view`` (B,), ``scores`` (B, K)."""
+        """Classify clips.
+
+        Returns:
+            ``name`` list[str], ``frames`` (B, T), ``row`` and ``view`` (B,), ``scores`` (B, K), and ``classes``,
+            list[str], see `names`.
+        """
         told = {key: batch[key] for key in ("name", "frames", "row", "view")}
-        return told | {"scores": self.logits(batch["video"]).softmax(-1)}
+        return told | {"scores": self.logits(batch["video"]).softmax(-1), CLASSES: self.names()}
 
     def explainables(self, batch: dict) -> list[Explainable]:
         """What is said of each clip, to be explained."""
-        return explainable_clips(self.model, batch, getattr(self.trainer.datamodule, "classes", ()))
+        return explainable_clips(self.model, batch, self.names())
 
     def on_validation_epoch_end(self) -> None:
         self._log_video_classes("val")
@@ -154,6 +188,11 @@ class Classification(ExactEvaluation):
 
     def configure_optimizers(self) -> Optimizer | dict:
         return optimizer_and_schedule(self, self.hparams.layer_decay)
+
+    def names(self) -> list[str]:
+        """A name of each of the K outputs, ``class <number>`` of one without; empty where no class has a name."""
+        numbers = range(len(self.classes), self.hparams.num_classes if self.classes else 0)
+        return [*self.classes, *(f"class {number}" for number in numbers)]
 
     def logits(self, video: Tensor) -> Tensor:
         """What the model makes of clips, (B, K) float32.

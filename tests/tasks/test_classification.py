@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from lightning import Trainer, seed_everything
+from lightning import LightningDataModule, Trainer, seed_everything
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
+from datamodules.normalization import statistics
 from metrics.video_classes import VideoClasses
 from models.vit import VisionTransformer
 from tasks.classification import Classification, last_linear, soft_cross_entropy
@@ -236,6 +237,78 @@ def test_a_prediction_is_of_clips_by_name(tmp_path: Path) -> None:
     assert first["name"] == ["v0", "v0", "v1", "v1"] and first["row"].tolist() == [0, 1, 0, 1]
     expected = model.eval()(batch_of(samples[:4])["video"]).softmax(1)
     torch.testing.assert_close(first["scores"], expected)
+
+
+class Named(LightningDataModule):
+    """Clips whose classes have names.
+
+    Args:
+        classes: The names; None where the datamodule knows of none.
+        normalization: Of the pixels.
+    """
+
+    def __init__(self, classes: list[str] | None, normalization: str = "imagenet") -> None:
+        super().__init__()
+        self.save_hyperparameters("normalization")
+        self.mean, self.std = statistics(normalization)
+        if classes is not None:
+            self.classes = classes
+
+    def train_dataloader(self) -> DataLoader:
+        return loader(clips(4, 3))
+
+    predict_dataloader = val_dataloader = train_dataloader
+
+
+def trained(folder: Path, classes: list[str]) -> Path:
+    """A checkpoint of a training on named classes."""
+    trainer = make_trainer(folder, max_epochs=1)
+    trainer.fit(
+        Classification(Brightness(), partial(torch.optim.SGD, lr=0.1), num_classes=3), datamodule=Named(classes)
+    )
+    trainer.save_checkpoint(folder / "last.ckpt")
+    return folder / "last.ckpt"
+
+
+def predicted(checkpoint: Path, data: LightningDataModule) -> list[str]:
+    """The names of classes in a prediction by a checkpoint."""
+    task = Classification(Brightness(), num_classes=3)
+    [found] = make_trainer(checkpoint.parent).predict(task, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+    return found["classes"]
+
+
+def test_a_checkpoint_knows_the_names_of_its_classes(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    checkpoint = trained(tmp_path, ["cats", "dogs"])
+    assert predicted(checkpoint, Named(None)) == ["cats", "dogs", "class 2"]  # a video file knows of no classes
+    assert predicted(checkpoint, Named(["cats"])) == ["cats", "dogs", "class 2"]  # a split without the last ones
+    assert not [each for each in caplog.records if each.name == "tasks.classification"]
+    assert predicted(checkpoint, Named(["birds", "cats"])) == ["cats", "dogs", "class 2"]
+    [said] = [each.getMessage() for each in caplog.records if each.name == "tasks.classification"]
+    assert said.startswith("the data has the classes birds, cats: these weights were trained on cats, dogs")
+    stored = torch.load(checkpoint, weights_only=True)
+    torch.save({key: each for key, each in stored.items() if key != "classes"}, tmp_path / "old.ckpt")
+    assert predicted(tmp_path / "old.ckpt", Named(None)) == []
+    assert predicted(tmp_path / "old.ckpt", Named(["birds", "cats"])) == ["birds", "cats", "class 2"]
+
+
+def test_pixels_that_are_normalised_otherwise_than_for_the_model_are_refused(tmp_path: Path) -> None:
+    model = Brightness()
+    model.mean, model.std = (0.45,) * 3, (0.225,) * 3
+    task = Classification(model, num_classes=3)
+    make_trainer(tmp_path).predict(task, datamodule=Named(None, "slowfast"))
+    for other in ("imagenet", "mfnet"):
+        with pytest.raises(ValueError, match=rf"datamodule\.normalization={other}: a mean of .*weights of model were"):
+            make_trainer(tmp_path).predict(task, datamodule=Named(None, other))
+
+
+def test_weights_that_were_trained_on_other_pixels_are_named(caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
+    task = Classification(Brightness(), num_classes=3)
+    task.trainer = make_trainer(tmp_path)
+    task.trainer.datamodule = Named(None, "imagenet")
+    for normalization in ("imagenet", "zero_one"):
+        task.on_load_checkpoint({"config": {"datamodule": {"normalization": normalization}}})
+    [said] = [each.getMessage() for each in caplog.records if each.name == "tasks.classification"]
+    assert said.startswith("datamodule.normalization=imagenet: these weights were trained with zero_one")
 
 
 @pytest.mark.parametrize(
