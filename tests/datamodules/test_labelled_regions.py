@@ -20,7 +20,7 @@ from models.saliency import evidence_of
 from tasks.explaining import Explainable, explainable_clips
 from tests.callbacks.saliency_reds import Redness
 
-FRAMES, HEIGHT, WIDTH, SIDE = 30, 64, 96, 16
+FRAMES, HEIGHT, WIDTH, SIDE = 40, 64, 96, 16
 FIRST, STOP = 8, 24  # of the frames with an anomaly: a red square that moves
 NAME = "01_0001"
 
