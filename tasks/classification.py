@@ -124,7 +124,7 @@ class Classification(ExactEvaluation):
         advice = f"the data has {len(classes)} classes; set model.num_classes={len(classes)}"
         if len(classes) > self.hparams.num_classes:
             raise ValueError(f"task.num_classes={self.hparams.num_classes}: {advice}")
-        if 0 < len(classes) < self.hparams.num_classes:
+        if stage == "fit" and 0 < len(classes) < self.hparams.num_classes:
             unless = "unless the head knows classes that these videos do not show"
             log.warning("task.num_classes=%d: %s, %s", self.hparams.num_classes, advice, unless)
         require_normalisation(data, self.model, "model")

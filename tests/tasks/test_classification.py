@@ -279,6 +279,9 @@ def predicted(checkpoint: Path, data: LightningDataModule) -> list[str]:
 
 def test_a_checkpoint_knows_the_names_of_its_classes(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     checkpoint = trained(tmp_path, ["cats", "dogs"])
+    [said] = [each.getMessage() for each in caplog.records if each.name == "tasks.classification"]
+    assert said.startswith("task.num_classes=3: the data has 2 classes; set model.num_classes=2, unless")
+    caplog.clear()
     assert predicted(checkpoint, Named(None)) == ["cats", "dogs", "class 2"]  # a video file knows of no classes
     assert predicted(checkpoint, Named(["cats"])) == ["cats", "dogs", "class 2"]  # a split without the last ones
     assert not [each for each in caplog.records if each.name == "tasks.classification"]
