@@ -11,6 +11,7 @@ from callbacks.saliency_pathways import OPACITY, SIGNED
 from callbacks.speaker_charts import SPEAKING, slots_of
 
 SLOTS = 12
+WAVE = "#757575"
 WIDTH, SCORES, SOUND = 9.0, 1.5, 1.1  # in inches
 WITHOUT = {"audio": ("#e69f00", "without the sound"), "faces": ("#009e73", "without the face")}
 
@@ -29,7 +30,7 @@ def draw_face(
     explained: str,
     numbers: Mapping[str, float],
 ) -> bytes:
-    """Draw a face over time: crops, maps over them, scores with and without each stream, cepstra and their evidence.
+    """Draw a face over time: crops, maps over them, scores with and without each stream, sound and its evidence.
 
     Args:
         title: Above everything.
@@ -40,7 +41,7 @@ def draw_face(
         scores: (T,), above 0 it speaks.
         blanked: Scores (T,) without a stream, ``faces`` or ``audio``.
         speaks: (T,) bool, as labelled.
-        cepstra: (4 T, 13).
+        cepstra: (4 T, 13), the first of which is log energy, shown as the outline of the waveform.
         heard: (4 T, 13), signed, what they add.
         explained: What speaks for: red.
         numbers: By title, written below the title.
@@ -72,12 +73,16 @@ def draw_face(
     figure.colorbar(drawn, ax=panels[1], pad=0.01).ax.tick_params(labelsize=7)
     draw_curves(panels[2], seconds, scores, blanked, np.asarray(speaks) & np.asarray(valid), valid, step)
     rows = (*span, -0.5, cepstra.shape[1] - 0.5)
-    panels[3].imshow(standard(cepstra).T, cmap="gray", extent=rows, aspect="auto", origin="lower")
+    times = np.linspace(*span, 2 * len(cepstra) + 1)[1::2]
+    level = envelope(cepstra)
+    panels[3].fill_between(times, -level, level, color=WAVE, linewidth=0)
+    panels[3].set_yticks([])
+    plain(panels[3])
     most = float(np.abs(heard).max()) or 1.0
     look = {"cmap": SIGNED, "vmin": -most, "vmax": most}
     drawn = panels[4].imshow(heard.T, extent=rows, aspect="auto", origin="lower", **look)
     figure.colorbar(drawn, ax=panels[4], pad=0.01).ax.tick_params(labelsize=7)
-    for axes, label in ((panels[3], "cepstra"), (panels[4], "gradient\nx input")):
+    for axes, label in ((panels[3], "waveform"), (panels[4], "cepstra:\ngradient\nx input")):
         axes.set_ylabel(label, fontsize=8, color=INK)
         axes.tick_params(labelsize=7)
     panels[4].set_xlabel("second", fontsize=9, color=INK)
@@ -111,7 +116,6 @@ def draw_curves(
     plain(axes)
 
 
-def standard(rows: np.ndarray) -> np.ndarray:
-    """Rows (N, C) whose channels have mean 0 and deviation 1, so that all can be seen."""
-    deviation = rows.std(0)
-    return (rows - rows.mean(0)) / np.where(deviation > 0, deviation, 1)
+def envelope(cepstra: np.ndarray) -> np.ndarray:
+    """Height (N,) of the waveform under each of the rows (N, C), in [0, 1]: their first number is log energy."""
+    return np.exp((cepstra[:, 0] - cepstra[:, 0].max()) / 2)

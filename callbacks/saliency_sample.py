@@ -1,17 +1,20 @@
 """One explained answer: what was seen, said, and why, as plain arrays that pictures and files are made of."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from callbacks.saliency_choice import explained_class, texts
 from models.saliency import Evidence, evidence_of
 from models.saliency.spline import Zoom
+
+PATCH = 8  # pixels along a side of what is shown of maps as fine as pixels
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,7 +116,7 @@ def sample_of(number: int, answer: Any, target: str | int, evidence: Evidence | 
     maps, curves, numbers, limits = {}, {}, dict(beside.numbers), (0.0, 1.0)
     height, width = (None, None) if answer.video is None else answer.size or tuple(answer.video.shape[-2:])
     if evidence is not None:
-        whole = evidence.upsample(mode=zoom)
+        whole = visible(evidence).upsample(mode=zoom)
         total = whole.joined()
         least, most = (each.item() for each in total.limits())
         maps[evidence.method], limits = total.normalised().total(), (least, most)
@@ -149,6 +152,14 @@ def sample_of(number: int, answer: Any, target: str | int, evidence: Evidence | 
         regions=None if answer.regions is None else answer.regions.float().cpu().numpy(),
         pictures=beside.pictures,
     )
+
+
+def visible(evidence: Evidence) -> Evidence:
+    """Evidence of single pixels, which looks at no layer, as means over patches: among them, one cannot be seen."""
+    if evidence.layers or any(tuple(found.shape[1:]) != evidence.size for found in evidence.maps.values()):
+        return evidence
+    patches = {"kernel_size": PATCH, "ceil_mode": True, "count_include_pad": False}
+    return replace(evidence, maps={name: F.avg_pool2d(found, **patches) for name, found in evidence.maps.items()})
 
 
 def clip_size(answer: Any) -> tuple[int, int, int]:

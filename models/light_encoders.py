@@ -139,9 +139,9 @@ class TrackEncoders(nn.Module):
         self.video_head = nn.Linear(self.dim, CLASSES)
 
     def saliency_spec(self) -> SaliencySpec:
-        """Say how scores can be explained: by the last maps of each face, of which there is one per frame."""
+        """Say how scores can be explained: by the pixels of each face, or its last maps, one a frame."""
         last = len(self.video_encoder.blocks) - 1
-        return SaliencySpec(layers={"faces": f"video_encoder.blocks.{last}"}, method="grad_cam")
+        return SaliencySpec(layers={"faces": f"video_encoder.blocks.{last}"}, method="gradient_x_input")
 
     def encode(self, faces: Tensor, audio: Tensor, valid: Tensor | None, length: Tensor | None) -> Encoded:
         """Encode both streams; see the model's ``forward``."""

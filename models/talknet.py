@@ -103,8 +103,11 @@ class TalkNet(nn.Module):
         self.video_head = nn.Linear(dim, CLASSES)
 
     def saliency_spec(self) -> SaliencySpec:
-        """Say how scores can be explained: by the last maps of each face, of which there is one per frame."""
-        return SaliencySpec(layers={"faces": "video_encoder.frontend.maps"}, method="grad_cam")
+        """Say how scores can be explained: by the pixels of each face, or its last maps, one a frame.
+
+        What a channel of these maps is worth changes from frame to frame, so that Grad-CAM's weights mislead.
+        """
+        return SaliencySpec(layers={"faces": "video_encoder.frontend.maps"}, method="gradient_x_input")
 
     def forward(
         self,

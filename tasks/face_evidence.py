@@ -5,6 +5,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from metrics.faithfulness import energy_inside
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from tasks.active_speaker import ActiveSpeaker
 
 CLASSES = ("silent", "speaking")
+CELLS = 8  # of a map, along a side of the face
 SPEAKING = 1
 PER_ROW = ("faces", "audio", "boxes", "valid", "length", "seconds", "scene")
 
@@ -111,9 +113,8 @@ def _beside(track: FaceTrack, seconds: Tensor, target: Tensor, explained: int | 
     if explained is None:
         return Beside()
     task, sign = track.task, 1 if explained == SPEAKING else -1
-    options = {"method": "grad_cam", "run": track.logits, "temporal_weights": "per_frame"}
-    # What a channel is worth changes with the sound and with the frames around: weights per frame.
-    maps = evidence_of(task.model, track.clip, explained, **options).maps["faces"][0]
+    pixels = evidence_of(task.model, track.clip, explained, method="gradient_x_input", run=track.logits).total()
+    maps = F.adaptive_avg_pool2d(pixels[0], CELLS)  # single pixels say little, and are not to be seen
     streams = {"faces": track.faces[None], "audio": track.audio[None]}
     blanks = {name: torch.zeros_like(each) for name, each in streams.items()}
     found = evidence_of_streams(task.model, track.margins, streams, blanks, track.valid[None])

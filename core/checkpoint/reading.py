@@ -78,6 +78,7 @@ def load_task(path: str | Path) -> "LightningModule":
     network = {name: value for name, value in config["model"].items() if name not in CORE_KEYS["model"]}
     model = build(network, "model", trusted=("models.",))
     task = build(config["task"], "task", trusted=("tasks.",), model=model)
+    task.on_load_checkpoint(checkpoint)  # as Lightning does: what a task knows beside its weights
     try:
         task.load_state_dict(checkpoint["state_dict"])
     except RuntimeError as error:

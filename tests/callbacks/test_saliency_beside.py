@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from callbacks.saliency_beside import DRAWN, draw_beside
-from callbacks.saliency_face import standard
+from callbacks.saliency_face import envelope
 from callbacks.saliency_pathways import faint
 from callbacks.saliency_tokens import enlarged
 
@@ -111,7 +111,7 @@ def test_parts_of_pictures() -> None:
     cells = enlarged(np.array([[True, False]]), np.zeros((3, 5, 3)))
     assert cells.astype(int).tolist() == [[1, 1, 1, 0, 0]] * 3
     assert faint(np.array([[[0, 30, 60]]], np.uint8)).tolist() == [[[30, 30, 30]]]
-    assert standard(np.array([[1.0, 5.0], [3.0, 5.0]])).tolist() == [[-1, 0], [1, 0]]
+    assert envelope(np.array([[-2 * np.log(4), 5.0], [0.0, 9.0]])).tolist() == pytest.approx([0.25, 1])
 
 
 def test_an_unknown_kind_is_refused() -> None:

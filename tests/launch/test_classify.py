@@ -33,6 +33,7 @@ def test_two_processes_train_and_measure(logs: Path) -> None:
         assert len(column(metrics, f"val/{name}")) == 2
         assert all(0 <= value <= 1 for value in column(metrics, f"val/{name}"))
     assert column(metrics, "train/loss") and column(metrics, "val/loss")
+    assert load_task(logs / "classify" / "two" / "checkpoints" / "best.ckpt").classes == ("normal", "anomalous")
 
 
 def test_any_number_of_processes_measures_the_same_in_several_views(logs: Path) -> None:
