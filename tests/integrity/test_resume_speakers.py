@@ -14,7 +14,13 @@ TASK += ["model.num_heads=2", "model.face_size=32", "model.tcn_blocks=1", "model
 TASK += ["datamodule.budget=90", "datamodule.max_len=40", "datamodule.num_workers=0"]
 TASK += [f"trainer.devices={RANKS}", "trainer.strategy=ddp_fork"]
 # A checkpoint after every second batch, so that a kill loses work that has to be done again.
-OFTEN = ["trainer.max_epochs=2", "trainer.log_every_n_steps=2", "callbacks.last.interval_s=0"]
+OFTEN = [
+    "monitor.metric=val/loss",
+    "monitor.mode=min",
+    "trainer.max_epochs=2",
+    "trainer.log_every_n_steps=2",
+    "callbacks.last.interval_s=0",
+]
 # Within an epoch, in validation, within the second epoch; each in the run that continues the one before.
 MOMENTS = [["train_batch_end", 0, 2], ["validation_batch_end", 0, 0], ["train_batch_end", 1, 2]]
 
