@@ -58,8 +58,9 @@ class VideoFaces(Speakers):
     ) -> None:
         self.path, self.csv = Path(path), None if tracks is None else Path(tracks)
         self.finding, self.longest_s = finding, longest_s
+        reader = in_order(reader)  # by this name, for Lightning keeps the arguments of the outermost constructor
         super().__init__(
-            str(self.path.parent), reader=in_order(reader), on_error="error", batch_size=1, val_fraction=0.0, **options
+            str(self.path.parent), reader=reader, on_error="error", batch_size=1, val_fraction=0.0, **options
         )
 
     def prepare_data(self) -> None:

@@ -6,7 +6,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -174,8 +174,9 @@ def probe_all(
     broken: dict[Path, VideoReadError] = {}
     saved = time.monotonic()
     pool = ThreadPoolExecutor(threads, thread_name_prefix="probe")
+    running: dict[Future[VideoFacts], Path] = {}
     try:
-        running = {pool.submit(look, path): path for path in stamps}
+        running |= {pool.submit(look, path): path for path in stamps}
         with progress(len(running)) as advance:
             for future in as_completed(running):
                 path = running[future]
@@ -189,6 +190,9 @@ def probe_all(
                     saved = time.monotonic()
     finally:
         pool.shutdown(cancel_futures=True)
+        for future, path in running.items():  # what was done when the loop was left, which need not have seen it
+            if not future.cancelled() and future.exception() is None:
+                index[key(path)] = stamps[path], future.result()
         save(file, index)
     return broken
 

@@ -125,7 +125,8 @@ def test_the_same_command_again_continues_what_was_killed(tmp_path: Path) -> Non
     assert same(weights(killed), weights(straight))
     whole, continued = logged(straight), logged(killed)
     assert continued.items() <= whole.items()
-    assert len(whole) - len(continued) <= 1  # Lightning hands over the metrics of a step after its checkpoint is saved
+    # Lightning hands over the metrics of a step after its checkpoint is saved; the row before waits for more of them.
+    assert len(whole) - len(continued) <= 2
 
 
 def logged(folder: Path) -> dict[str, str]:

@@ -171,7 +171,8 @@ def test_faces_are_explained_in_every_frame_alike_alone_and_in_a_batch(kind: str
         assert answer.video.shape == (1, 1, int(batch["length"][row]), 32, 32)
         margin = (logits[row, :, 1] - logits[row, :, 0])[batch["valid"][row]].mean()
         assert answer.output[1] - answer.output[0] == pytest.approx(float(margin), abs=1e-4)
-        maps = evidence_of(task, answer.video, 1, run=answer.run, temporal_weights="per_frame").maps["faces"]
+        options = {"method": "grad_cam", "temporal_weights": "per_frame"}
+        maps = evidence_of(task, answer.video, 1, run=answer.run, **options).maps["faces"]
         assert maps.shape[:2] == answer.video.shape[:1] + answer.video.shape[2:3]
         assert maps[0, 1].abs().max() > 0
     assert len(found[0].beside(1).curves["sound"]) == 6
@@ -184,10 +185,11 @@ def test_faces_are_explained_in_every_frame_alike_alone_and_in_a_batch(kind: str
         assert torch.allclose(*pictures, atol=1e-4)
 
 
-def test_a_face_is_nowhere_in_frames_without_one() -> None:
+@pytest.mark.parametrize("method", [None, "grad_cam"])
+def test_a_face_is_nowhere_in_frames_without_one(method: str | None) -> None:
     task = speakers()
     answer = task.explainables(face_tracks())[0]
-    maps = evidence_of(task, answer.video, 1, run=answer.run).maps["faces"][0]
+    maps = evidence_of(task, answer.video, 1, method, run=answer.run).total()[0]
     assert (maps[2] == 0).all() and all((maps[frame] != 0).any() for frame in (0, 1, 3, 4, 5))
     assert answer.regions[2].isnan().all() and answer.regions[0].tolist() == [[0.0, 16.0, 32.0, 32.0]]
 

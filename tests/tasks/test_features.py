@@ -53,6 +53,8 @@ def test_a_detector_is_the_next_command_and_names_the_folder() -> None:
     cfg = composed(["task=features", "callbacks.features.folder=/tmp/features"])
     [hint] = cfg.next
     assert hint.endswith("python train.py task=vad datamodule.features=/tmp/features")
+    [hint] = composed(["task=features", "callbacks=[default,saliency]"]).next  # which write no features
+    assert hint.endswith("python train.py task=vad datamodule.features=<features>")
 
 
 def test_the_command_of_the_issue_is_accepted(tmp_path: Path) -> None:
