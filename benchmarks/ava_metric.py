@@ -1,4 +1,4 @@
-"""How fast frame mAP is: ``python benchmarks/ava_metric.py``, about a minute.
+"""How fast frame mAP is: ``python -m benchmarks.ava_metric`` (its loops are among the tests), ten seconds.
 
 The same detections are measured by `metrics.ava_precision` and box by box in Python
 (`tests.metrics.frame_map_by_loops`), in turns. The table gives medians of the processor time; both must agree to 1e-9.
