@@ -117,9 +117,8 @@ class Saliency(Callback):
                 f"callbacks.saliency: {type(pl_module).__name__} has no method 'explainables(batch)' to explain; "
                 "leave this callback out with callbacks=[default]"
             )
-        if self.layer is not None or hasattr(
-            network(pl_module), "saliency_spec"
-        ):  # others may have no clips to look into
+        # A model that says nothing of itself may have no clips to look into, as detectors on features.
+        if self.layer is not None or hasattr(network(pl_module), "saliency_spec"):
             for method in self.methods:
                 settled(pl_module, method, self.layer)
         if stage == "fit":
