@@ -30,6 +30,7 @@ from core.checkpoint.reading import read_unverified, resolve_checkpoint
 from core.command_line.targets import CORE_KEYS
 from core.errors import primary_process, wrong
 from core.idle import idle_options
+from core.memory import keep_freed_memory
 from core.metrics_file import MetricsFile
 from core.optim import scale_to_batch
 from core.outcome import best_of
@@ -77,6 +78,8 @@ def run(cfg: DictConfig) -> float | None:
     stored = read_unverified(checkpoint) if checkpoint else None  # its sum was compared when it was chosen
     asked, config = config, continued(config, stored)
     trainer = make_trainer(config)
+    if trainer.strategy.root_device.type == "cpu":
+        keep_freed_memory()
     if trainer.is_global_zero:
         if config["mode"] == "fit":
             probe_folders(trainer, config["paths"]["run"])
