@@ -128,10 +128,11 @@ class Windows:
         batch = dict(batch)
         pools, places = batch.pop("pools"), batch.pop("places")
         crops = [self.crops(*frames.shape[-2:], size) for frames in pools]
-        black = torch.zeros(places.shape[1], COLOURS, *size, dtype=self.dtype, device=places.device)
+        planes = [frames.transpose(0, 1).contiguous() for frames in pools]  # each frame once, and while it is bytes
+        black = torch.zeros(COLOURS, places.shape[1], *size, dtype=self.dtype, device=places.device)
         clips = [
-            black if pool < 0 else crops[pool][view].pixels(pools[pool])[place]
+            black if pool < 0 else crops[pool][view].pixels(planes[pool])[:, place]
             for pool, view, place in zip(batch.pop("pool").tolist(), batch["view"].tolist(), places, strict=True)
         ]
-        video = torch.stack(clips).transpose(1, 2)
+        video = torch.stack(clips)
         return batch | {"video": video.flip(1) if self.channels == "bgr" else video}

@@ -59,6 +59,21 @@ def test_attention_in_bfloat16_without_gradients_differs_from_the_exact_one_by_r
     assert (found - exact).norm() < 2**-5 * exact.norm()
 
 
+@pytest.mark.parametrize("logit", [-4096.0, -88.0, 0.0, 88.0, 4096.0])
+def test_attention_in_bfloat16_survives_logits_whose_powers_do_not(logit: float) -> None:
+    """All keys are equal, so that the answer is the mean of the values, whatever the logits are."""
+    q, k, v = torch.zeros(1, 2, 9, 8), torch.zeros(1, 2, 9, 8), queries_keys_values()[2, :1, :2]
+    v = v.repeat(1, 1, 2, 1)[:, :, :9]
+    q[0, 1, 4:, 3], k[..., 3] = logit, 1.0
+    with torch.no_grad():
+        found = attend(q.bfloat16(), k.bfloat16(), v, scale=1.0)
+        q[0, 1, 7] = torch.nan
+        spoilt = attend(q.bfloat16(), k.bfloat16(), v, scale=1.0)
+    expected = v.float().mean(2, keepdim=True).expand(v.shape)
+    torch.testing.assert_close(found.float(), expected, rtol=0, atol=float(2**-6 * v.abs().max()))
+    assert spoilt[0, 1, 7].isnan().all() and spoilt.isnan().sum() == v.shape[-1]
+
+
 def test_attention_in_bfloat16_has_gradients_where_they_are_wanted() -> None:
     q, k, v = queries_keys_values().requires_grad_()
     attend(q, k, v).sum().backward()
