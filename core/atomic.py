@@ -2,7 +2,7 @@
 
 import errno
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -37,6 +37,16 @@ def replace_file(
 def write_file(path: Path, content: bytes) -> None:
     """Give a file this content in one step; see `replace_file`."""
     replace_file(path, lambda file: file.write(content))
+
+
+def fill_folder(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Write files into a folder that takes its place later, as a whole; they are on the disk when this returns."""
+    for name, content in files.items():
+        with (folder / name).open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+    sync_folder(folder)
 
 
 @contextmanager

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from core.atomic import write_file
+from core.atomic import fill_folder
 from datamodules.errors import DataFileError, VideoReadError
 from datamodules.export.product import Product, failed
 from datamodules.speech_windows.images import images_of
+from datamodules.speech_windows.json_text import encoded
 from datamodules.speech_windows.labels import PersonLabels, frame_by_frame
-from datamodules.speech_windows.notes import FRAMES, NOTE, OpenClip, encoded, is_whole, note_of
+from datamodules.speech_windows.notes import FRAMES, NOTE, OpenClip, is_whole, note_of
 from datamodules.speech_windows.settings import MANIFEST, ClipSource, Window, WindowSettings
 from datamodules.speech_windows.sounds import open_sound
 
@@ -98,7 +99,7 @@ def is_there(folder: Path, note: dict[str, Any], overwrite: bool) -> bool:
 
 
 def write_window(clip: OpenClip, window: Window, note: dict[str, Any], folder: Path) -> Generator[None, None, None]:
-    """Write the files of a window into a new folder, its note last; yields while it goes on."""
+    """Write the files of a window into a new folder; yields while it goes on."""
     folder.mkdir()
     if clip.settings.files != MANIFEST:
         (folder / FRAMES).mkdir()
@@ -107,9 +108,8 @@ def write_window(clip: OpenClip, window: Window, note: dict[str, Any], folder: P
     if note["audio"] is not None:
         files[note["audio"]] = clip.sound.part(*window.samples(clip.sound.sample_rate, clip.source.rate))[0]
     if note["labels"] is not None:
-        files[note["labels"]] = frame_by_frame(clip.persons, window, clip.frames(window)).encode()
-    for name, content in (files | {NOTE: encoded(note)}).items():
-        write_file(folder / name, content)
+        files[note["labels"]] = frame_by_frame(clip.persons, window, clip.frames(window))
+    fill_folder(folder, files | {NOTE: encoded(note)})
 
 
 def put_in_place(partial: Path, target: Path) -> None:

@@ -1,6 +1,5 @@
 """``clip.json``: everything about a window but its pixels and sound. Its presence says that the window is complete."""
 
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -79,11 +78,6 @@ def note_of(clip: OpenClip, window: Window) -> dict[str, Any]:
         "parameters": settings.parameters(),
         "persons": {person: labels.within(window) for person, labels in clip.persons.items()},
     }
-
-
-def encoded(content: Any) -> bytes:
-    """JSON without blanks."""
-    return json.dumps(content, separators=(",", ":")).encode()
 
 
 def is_whole(folder: Path, note: Mapping[str, Any]) -> bool:

@@ -14,8 +14,9 @@ from datamodules.export.frames import remove_partials
 from datamodules.export.product import Product, failed
 from datamodules.parallel import for_each
 from datamodules.speech_windows.cutting import WINDOWS, cut_clip, summary
+from datamodules.speech_windows.json_text import encoded
 from datamodules.speech_windows.labels import clip_labels
-from datamodules.speech_windows.notes import NOTE, VERSION, encoded
+from datamodules.speech_windows.notes import NOTE, VERSION
 from datamodules.speech_windows.settings import ClipSource, WindowSettings
 from datamodules.tracks import Annotations
 

@@ -52,16 +52,14 @@ def typed_columns(columns: Mapping[str, Sequence], dtypes: Mapping[str, Any]) ->
     length = lengths.pop() if lengths else 1
     arrays = {}
     for name, dtype in dtypes.items():
-        column = columns[name]
-        if np.isscalar(column):
-            column = np.full(length, column, dtype=dtype)
+        column, alone = columns[name], np.isscalar(columns[name])
         if dtype is object:
-            words, codes = coded(column)
+            words, codes = coded([column] if alone else column)
             if not all(isinstance(word, str) for word in words):
                 raise ValueError(f"column {name}: expected words in every row")
-            arrays[name] = words[codes]
+            arrays[name] = words.repeat(length) if alone else words[codes]
         else:
-            arrays[name] = np.array(column, dtype=dtype)
+            arrays[name] = np.full(length, column, dtype=dtype) if alone else np.array(column, dtype=dtype)
     return arrays
 
 

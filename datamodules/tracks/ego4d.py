@@ -4,28 +4,25 @@ Schema of EGO4D/docs (Grauman et al., Ego4D, 2022). A face speaks in a frame whe
 its person: voice activity of somebody who is seen, not the motion of lips.
 """
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from operator import itemgetter
+from operator import attrgetter
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from datamodules.ava_rows import NO_MEDIA
 from datamodules.checking import DUPLICATE_ID, FRAME_COUNT, Defect
-from datamodules.errors import DataFileError
 from datamodules.tracks.annotations import Annotations, Clip, Media, medium_of
+from datamodules.tracks.ego4d_file import AnnotatedClip, Box, Segment, read_annotation_file
 from datamodules.tracks.judging import BAD_SEGMENT, CLAMPED, usable
 from datamodules.tracks.table import ANNOTATED, UNKNOWN, Medium, TrackTable
 from datamodules.tracks.voices import VoiceTable
 
 DATASET = "ego4d"
-WEARER = "camera_wearer"  # key of the schema, and in some clips the person's id
+WEARER = "camera_wearer"  # the person's id in some clips
 ANCHOR = "visual_anchor"  # in the id of a track: reference boxes, which are no track
 BOX = ("frame", "x", "y", "width", "height")
-SCHEMA = "expected videos, their clips, and persons with tracks and voice segments, as in the AV files of Ego4D"
 
 
 def read_ego4d(path: Path, media: Media, split: str = "", visual_anchors: bool = False) -> Annotations:
@@ -44,26 +41,12 @@ def read_ego4d(path: Path, media: Media, split: str = "", visual_anchors: bool =
         FileNotFoundError: When there is no such file.
         DataFileError: When it is no such annotation.
     """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        clips = [(video, clip) for video in content["videos"] for clip in video["clips"]]
-        spoken = any(person.get("voice_segments") for _, clip in clips for person in persons_of(clip))
-        reading = Reading(path, split, visual_anchors, spoken)
-        for video, clip in clips:
-            reading.take(str(clip["clip_uid"]), clip, str(video.get("video_uid", "")), media)
-    except json.JSONDecodeError as error:
-        raise DataFileError(path, f"is no JSON ({error})") from error
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise DataFileError(
-            path, f"does not hold what it should ({type(error).__name__}: {error}); {SCHEMA}"
-        ) from error
+    clips = [(video, clip) for video in read_annotation_file(path).videos for clip in video.clips]
+    spoken = any(person.voice_segments for _, clip in clips for person in clip.everybody())
+    reading = Reading(path, split, visual_anchors, spoken)
+    for video, clip in clips:
+        reading.take(str(clip.clip_uid), clip, str(video.video_uid), media)
     return reading.result()
-
-
-def persons_of(clip: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """Everybody in a clip; the wearer, who is also described apart, may be there twice."""
-    apart = clip.get(WEARER) or {}
-    return [*(clip.get("persons") or ()), *([apart] if apart.get("person_id") is not None else [])]
 
 
 @dataclass
@@ -86,7 +69,7 @@ class Reading:
     voices: set[tuple[str, str, int, int, bool]] = field(default_factory=set)
     defects: list[Defect] = field(default_factory=list)
 
-    def take(self, uid: str, content: Mapping[str, Any], parent: str, media: Media) -> None:
+    def take(self, uid: str, content: AnnotatedClip, parent: str, media: Media) -> None:
         """Read a clip."""
         if uid in self.clips:
             self.report(DUPLICATE_ID, f"clip {uid} is there twice; its first annotation is taken")
@@ -101,15 +84,15 @@ class Reading:
             self.report(FRAME_COUNT, f"clip {uid}: {found}")
         self.clips[uid] = clip
         length = medium.num_frames if clip.num_frames is None else clip.num_frames
-        for person in persons_of(content):
-            name = str(person["person_id"])
-            for segment in person.get("voice_segments") or ():
+        for person in content.everybody():
+            name = str(person.person_id)
+            for segment in person.voice_segments or ():
                 ends = self.clamped(f"clip {uid}, person {name}", segment, length)
                 if ends is not None:
                     self.voices.add((uid, name, *ends, name in clip.wearers))
         self.tracks.append(self.faces(clip, content, medium))
 
-    def faces(self, clip: Clip, content: Mapping[str, Any], medium: Medium) -> TrackTable:
+    def faces(self, clip: Clip, content: AnnotatedClip, medium: Medium) -> TrackTable:
         """Face boxes of a clip; who speaks is filled in when all voices are known."""
         found = list(tracks_of(clip, content, self.visual_anchors))
         boxes = [box for *_, track in found for box in track]
@@ -134,9 +117,9 @@ class Reading:
         self.defects += defects
         return table
 
-    def clamped(self, whose: str, segment: Mapping[str, Any], length: int) -> tuple[int, int] | None:
+    def clamped(self, whose: str, segment: Segment, length: int) -> tuple[int, int] | None:
         """First and last frame of a voice segment, within the clip; None where nothing is left of it."""
-        first, last = segment.get("start_frame"), segment.get("end_frame")
+        first, last = segment.start_frame, segment.end_frame
         if not (isinstance(first, int) and isinstance(last, int) and first <= last and last >= 0 and first < length):
             self.report(BAD_SEGMENT, f"{whose}: found frames {first} to {last} of {length}; it is left out")
             return None
@@ -158,45 +141,46 @@ class Reading:
         return Annotations(with_labels(tracks, voices), voices, self.clips, tuple(self.defects))
 
 
-def described(uid: str, content: Mapping[str, Any], parent: str, spoken: bool) -> Clip:
+def described(uid: str, content: AnnotatedClip, parent: str, spoken: bool) -> Clip:
     """What is annotated of a clip as a whole."""
-    persons = persons_of(content)
-    wearers = {str(one["person_id"]) for one in persons if one.get(WEARER) or one["person_id"] == WEARER}
-    ends = [content.get(f"clip_{end}_frame") for end in ("start", "end")]
+    persons, ends = content.everybody(), (content.clip_start_frame, content.clip_end_frame)
+    wearers = {str(one.person_id) for one in persons if one.camera_wearer or one.person_id == WEARER}
     return Clip(
         video_id=uid,
         parent=parent,
         num_frames=int(ends[1]) - int(ends[0]) if None not in ends else None,
         wearers=frozenset(wearers),
-        persons=tuple(dict.fromkeys(str(one["person_id"]) for one in persons)),
-        labelled=spoken and all(one.get("voice_segments") is not None for one in persons),
-        valid=bool(content.get("valid", True)),
+        persons=tuple(dict.fromkeys(str(one.person_id) for one in persons)),
+        labelled=spoken and all(one.voice_segments is not None for one in persons),
+        valid=bool(content.valid),
     )
 
 
 def tracks_of(
-    clip: Clip, content: Mapping[str, Any], visual_anchors: bool
-) -> Iterator[tuple[str, str, str, list[Mapping[str, Any]]]]:
+    clip: Clip, content: AnnotatedClip, visual_anchors: bool
+) -> Iterator[tuple[str, str, str, Sequence[Box]]]:
     """Person, track, entity and boxes of each track of those who are seen; entities differ by person and track."""
     names: dict[tuple[str, str], str] = {}
-    for person in content.get("persons") or ():
-        name = str(person["person_id"])
-        for path in person.get("tracking_paths") or ():
-            track = str(path["track_id"])
+    taken: set[str] = set()
+    for person in content.persons or ():
+        name = str(person.person_id)
+        for found in person.tracking_paths or ():
+            track = str(found.track_id)
             if name in clip.wearers or (ANCHOR in track and not visual_anchors):
                 continue
             if (name, track) not in names:
                 entity = f"{name}:{track}"
-                names[name, track] = entity if entity not in names.values() else f"{entity}#{len(names)}"
-            yield name, track, names[name, track], path.get("track") or []
+                names[name, track] = entity if entity not in taken else f"{entity}#{len(names)}"
+                taken.add(names[name, track])
+            yield name, track, names[name, track], found.track or ()
 
 
-def numbers_of(boxes: Sequence[Mapping[str, Any]], key: str) -> np.ndarray:
+def numbers_of(boxes: Sequence[Box], key: str) -> np.ndarray:
     """Values of a key, float64 (N,); NaN where it is not there, or null."""
     try:  # no loop of Python's: there are millions of boxes
-        return np.fromiter(map(itemgetter(key), boxes), np.float64, len(boxes))
-    except (KeyError, TypeError):
-        return np.array([box.get(key) for box in boxes], dtype=np.float64)
+        return np.fromiter(map(attrgetter(key), boxes), np.float64, len(boxes))
+    except TypeError:
+        return np.array([getattr(box, key) for box in boxes], dtype=np.float64)
 
 
 def with_labels(tracks: TrackTable, voices: VoiceTable) -> TrackTable:
