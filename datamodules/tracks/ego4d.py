@@ -14,7 +14,7 @@ import numpy as np
 from datamodules.ava_rows import NO_MEDIA
 from datamodules.checking import DUPLICATE_ID, FRAME_COUNT, Defect
 from datamodules.tracks.annotations import Annotations, Clip, Media, medium_of
-from datamodules.tracks.ego4d_file import AnnotatedClip, Box, Segment, read_annotation_file
+from datamodules.tracks.ego4d_file import AnnotatedClip, Box, Segment, clips_of
 from datamodules.tracks.judging import BAD_SEGMENT, CLAMPED, usable
 from datamodules.tracks.table import ANNOTATED, UNKNOWN, Medium, TrackTable
 from datamodules.tracks.voices import VoiceTable
@@ -41,11 +41,9 @@ def read_ego4d(path: Path, media: Media, split: str = "", visual_anchors: bool =
         FileNotFoundError: When there is no such file.
         DataFileError: When it is no such annotation.
     """
-    clips = [(video, clip) for video in read_annotation_file(path).videos for clip in video.clips]
-    spoken = any(person.voice_segments for _, clip in clips for person in clip.everybody())
-    reading = Reading(path, split, visual_anchors, spoken)
-    for video, clip in clips:
-        reading.take(str(clip.clip_uid), clip, str(video.video_uid), media)
+    reading = Reading(path, split, visual_anchors)
+    for parent, clip in clips_of(path):
+        reading.take(str(clip.clip_uid), clip, parent, media)
     return reading.result()
 
 
@@ -57,13 +55,13 @@ class Reading:
         path: The file.
         split: Part of the data set.
         visual_anchors: Whether reference boxes are tracks.
-        spoken: Whether the file holds any voice; one without is taken for one whose labels are withheld.
+        spoken: Whether the file holds any voice so far; one without is taken for one whose labels are withheld.
     """
 
     path: Path
     split: str
     visual_anchors: bool
-    spoken: bool
+    spoken: bool = False
     clips: dict[str, Clip] = field(default_factory=dict)
     tracks: list[TrackTable] = field(default_factory=list)
     voices: set[tuple[str, str, int, int, bool]] = field(default_factory=set)
@@ -71,6 +69,7 @@ class Reading:
 
     def take(self, uid: str, content: AnnotatedClip, parent: str, media: Media) -> None:
         """Read a clip."""
+        self.spoken |= any(person.voice_segments for person in content.everybody())
         if uid in self.clips:
             self.report(DUPLICATE_ID, f"clip {uid} is there twice; its first annotation is taken")
             return
@@ -78,7 +77,7 @@ class Reading:
         if medium is None:
             self.report(NO_MEDIA, f"clip {uid}: there is no media of it")
             return
-        clip = described(uid, content, parent, self.spoken)
+        clip = described(uid, content, parent)
         if clip.num_frames is not None and clip.num_frames != medium.num_frames:
             found = f"is to have {clip.num_frames} frames, its media has {medium.num_frames}"
             self.report(FRAME_COUNT, f"clip {uid}: {found}")
@@ -135,13 +134,14 @@ class Reading:
         """What was read, with the label of each box."""
         names = ("video_id", "person_id", "first_frame", "last_frame", "wearer")
         columns = dict(zip(names, zip(*sorted(self.voices), strict=True), strict=True)) if self.voices else {}
-        labelled = [uid for uid, clip in self.clips.items() if clip.labelled]
+        clips = {uid: replace(clip, labelled=clip.labelled and self.spoken) for uid, clip in self.clips.items()}
+        labelled = [uid for uid, clip in clips.items() if clip.labelled]
         voices = VoiceTable.from_columns({name: columns.get(name, ()) for name in names}, labelled)
         tracks = TrackTable.concat(self.tracks)
-        return Annotations(with_labels(tracks, voices), voices, self.clips, tuple(self.defects))
+        return Annotations(with_labels(tracks, voices), voices, clips, tuple(self.defects))
 
 
-def described(uid: str, content: AnnotatedClip, parent: str, spoken: bool) -> Clip:
+def described(uid: str, content: AnnotatedClip, parent: str) -> Clip:
     """What is annotated of a clip as a whole."""
     persons, ends = content.everybody(), (content.clip_start_frame, content.clip_end_frame)
     wearers = {str(one.person_id) for one in persons if one.camera_wearer or one.person_id == WEARER}
@@ -151,7 +151,7 @@ def described(uid: str, content: AnnotatedClip, parent: str, spoken: bool) -> Cl
         num_frames=int(ends[1]) - int(ends[0]) if None not in ends else None,
         wearers=frozenset(wearers),
         persons=tuple(dict.fromkeys(str(one.person_id) for one in persons)),
-        labelled=spoken and all(one.voice_segments is not None for one in persons),
+        labelled=all(one.voice_segments is not None for one in persons),
         valid=bool(content.valid),
     )
 

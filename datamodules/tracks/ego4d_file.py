@@ -5,6 +5,7 @@ Schema of EGO4D/docs (Grauman et al., Ego4D, 2022). A box is a struct and no dic
 """
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -72,9 +73,9 @@ class AnnotatedClip(msgspec.Struct):
 
 
 class Video(msgspec.Struct):
-    """A recording that clips were taken from."""
+    """A recording that clips were taken from; they are decoded one at a time."""
 
-    clips: list[AnnotatedClip]
+    clips: list[msgspec.Raw]
     video_uid: Id = ""
 
 
@@ -84,22 +85,26 @@ class AnnotationFile(msgspec.Struct):
     videos: list[Video]
 
 
-def read_annotation_file(path: Path) -> AnnotationFile:
-    """Read an annotation file.
+def clips_of(path: Path) -> Iterator[tuple[str, AnnotatedClip]]:
+    """Read an annotation file: the uid of its video, and each clip.
 
     Raises:
         FileNotFoundError: When there is no such file.
         DataFileError: When it is no such annotation.
     """
-    content = path.read_bytes()
+    content, place = path.read_bytes(), "the file"
     try:
         try:
-            return msgspec.json.decode(content, type=AnnotationFile)
-        except (msgspec.ValidationError, UnicodeDecodeError):
+            found = msgspec.json.decode(content, type=AnnotationFile)
+        except msgspec.ValidationError:
             raise
-        except msgspec.DecodeError:  # what Python writes beyond JSON, such as NaN, or no JSON at all
-            return msgspec.convert(json.loads(content), AnnotationFile)
+        except msgspec.DecodeError:  # what Python writes beyond JSON, NaN, becomes null; or it is no JSON at all
+            found = msgspec.json.decode(msgspec.json.encode(json.loads(content)), type=AnnotationFile)
+        for number, video in enumerate(found.videos):
+            for place_in_video, clip in enumerate(video.clips):
+                place = f"videos[{number}].clips[{place_in_video}]"
+                yield str(video.video_uid), msgspec.json.decode(clip, type=AnnotatedClip)
     except msgspec.ValidationError as error:
-        raise DataFileError(path, f"does not hold what it should ({error}); {SCHEMA}") from error
+        raise DataFileError(path, f"does not hold what it should ({error} of {place}); {SCHEMA}") from error
     except ValueError as error:
         raise DataFileError(path, f"is no JSON ({error})") from error

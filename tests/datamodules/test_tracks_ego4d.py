@@ -119,9 +119,23 @@ def test_clips_without_media_twice_or_of_another_length_are_named(tmp_path: Path
     assert kinds(read_ego4d(path, {"c": MEDIUM})) == [DUPLICATE_ID]
 
 
+def test_numbers_beyond_json_are_numbers_that_are_not_finite(tmp_path: Path) -> None:
+    found = read(tmp_path, person("1", {"t": [box(1), box(2, x=float("nan")), box(3, y=float("inf"))]}))
+    assert kinds(found) == [NOT_FINITE, NOT_FINITE] and found.tracks.frame.tolist() == [1]
+
+
+def test_what_is_of_another_type_is_refused_with_its_place(tmp_path: Path) -> None:
+    with pytest.raises(DataFileError, match=r"`float \| null`, got `str` - at `.*track.*x` of videos\[0\].clips\[0\]"):
+        read(tmp_path, person("1", {"t": [box(1, x="wide")]}))
+
+
 @pytest.mark.parametrize(
     "content",
-    ["{", "[]", '{"videos": [{"clips": [{}]}]}', '{"videos": [{"clips": [{"clip_uid": "c", "persons": [{}]}]}]}'],
+    [
+        *("{", "[]", "NaN"),
+        '{"videos": [{"clips": [{}]}]}',
+        '{"videos": [{"clips": [{"clip_uid": "c", "persons": [{}]}]}]}',
+    ],
 )
 def test_a_file_of_something_else_is_refused_by_name(tmp_path: Path, content: str) -> None:
     path = tmp_path / "av.json"
