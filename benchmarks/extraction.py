@@ -14,8 +14,8 @@ The fast way is Lightning's prediction with what task=features is made of: the d
 ``trainer.precision``, and memory kept as train.py keeps it. Its time is all of ``Trainer.predict`` with the index of
 the videos at hand. ``alone`` is the same prediction of a batch that lies in memory: what the model costs without any
 data, and so the largest ratio that any way of the data could reach (``bound``), but for the noise of the machine.
-At 32-true the fast way can win decoding and resizing alone, and what batches are
-worth; what bf16-true has beyond that comes from the number format.
+At 32-true the fast way can win decoding and resizing alone, and what batches are worth; what bf16-true has beyond that
+comes from the number format.
 Largest differences are those of features from equally resized frames, as a share of the largest naive feature.
 
 The film is a drifting patch before a still picture, with the noise of a sensor, in H.264 at the rate of a calm scene

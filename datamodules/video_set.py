@@ -151,11 +151,15 @@ class VideoSet(LightningDataModule):
         paths = {str(video.path): video.path for video in videos}
         return look_at_videos(paths, Path(options.cache), self.fps_of_frames, timeout_s=options.decode_timeout_s)
 
+    def backend(self) -> str:
+        """How videos are read, ``auto`` or the name of a backend."""
+        return self.hparams.reader
+
     def sources(self, videos: Sequence[Listed], boxes: bool = True) -> list[Source | UnreadableSource]:
         """Join what is known about each video: facts, part, labels and, with ``boxes``, regions."""
         facts, broken = self.look(videos)
         if self.place()[0] == 0:
-            log.info("%s", describe_routes(facts.values(), self.hparams.reader))
+            log.info("%s", describe_routes(facts.values(), self.backend()))
         regions = self.read_regions([video.name for video in videos]) if boxes else {}
         found: list[Source | UnreadableSource] = []
         for video in videos:

@@ -12,6 +12,7 @@ from datamodules.clip_loading import ClipLoading
 from datamodules.clips import Clips, Sampling, Source, UnreadableSource, describe
 from datamodules.loading import WholeBatches, seeded
 from datamodules.normalization import Normalization, normalize, statistics
+from datamodules.reading import in_order
 from datamodules.transforms import ClipTransform
 from datamodules.video_set import AUTO, SAMPLE, VideoSet
 from datamodules.window_batches import WindowBatches, WindowClips, as_it_is
@@ -288,13 +289,17 @@ class Videos(ClipLoading, VideoSet):
         """Whether what is evaluated are sliding windows, as in prediction alone."""
         return self.windows is not None and (self.trainer is None or self.trainer.predicting)
 
+    def backend(self) -> str:
+        """How videos are read, ``auto`` or the name of a backend; windows are read in order."""
+        return in_order(self.hparams.reader) if self.slides() else self.hparams.reader
+
     def window_loader(self) -> DataLoader:
         """Visit the windows of the videos that are not left out, in batches that the data set makes."""
         options = self.hparams
         data = WindowBatches(
             self.window_sources,
             WindowClips(self.windows, options.num_frames, self.eval_transform.size),
-            *(options.batch_size, options.reader, options.decode_timeout_s, self.left_out, *self.place()),
+            *(options.batch_size, self.backend(), options.decode_timeout_s, self.left_out, *self.place()),
         )
         shared = self.loading(data) | {"batch_size": None, "collate_fn": as_it_is, "persistent_workers": False}
         return DataLoader(generator=seeded(options.seed), **shared)

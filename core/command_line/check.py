@@ -144,6 +144,8 @@ def _resolved(cfg: DictConfig) -> dict[str, Any]:
         for name in str(error.full_key).split("."):
             raw = raw.get(name, ...) if isinstance(raw, dict) else ...
         reason = str(error).splitlines()[0]
+        if str(raw).startswith("${monitor.") and "monitor" not in cfg:
+            reason = "this task measures nothing to choose checkpoints by; leave default out of callbacks=[...]"
         raise wrong(str(error.full_key), raw, reason[:1].lower() + reason[1:]) from None
 
 

@@ -1,7 +1,7 @@
 """What an annotation file of the audio-visual part of Ego4D holds, as far as it is read here.
 
 Schema of EGO4D/docs (Grauman et al., Ego4D, 2022). A box is a struct and no dict because there are a million of them in
-50 clips: read so, a file takes a quarter of the time.
+50 clips: they are parsed in a quarter of the time.
 """
 
 import json

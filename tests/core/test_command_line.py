@@ -80,6 +80,7 @@ WRONG = {
     "task=toy ~task.weight task._target_=tasks.toy_task.Rehearsal mode=test": ("mode=test", "no test_step", "fit", ""),
     "task=toy monitor.mode=mix": ("monitor.mode=mix", "one of", "min, max", "'min'"),
     "task=toy monitor=val/loss": ("monitor=val/loss", "mapping", "monitor.metric, monitor.mode", ""),
+    "task=toy ~monitor": ("callbacks.best.monitor", "leave default out", "", ""),
     "task=tou": ("task=tou", "no such config", "toy", "'toy'"),
     "task=toy model=autoencodr": ("model=autoencodr", "no such config", "classifier", "'autoencoder'"),
     "task=toy callbacks=[default,panls]": ("callbacks=panls", "no such config", "default, features, none", "'panels'"),
