@@ -15,7 +15,7 @@ def keep_freed_memory() -> bool:
 
     By itself it maps each large block anew and unmaps it when a tensor dies. The kernel then hands out, and fills with
     zeros, each page of each activation of each step: 10,000 to 30,000 pages for a clip of a ViT-S, a fifth of its time.
-    The peak of memory stays what it was, but what was needed once is held until the process ends.
+    The price: what was needed once is held until the process ends, and the peak was up to a tenth higher.
 
     Returns:
         Whether anything was changed: not on other systems, nor where the user's environment decides about it.
