@@ -1,6 +1,5 @@
 """One clip cut into windows, each of them complete or not there."""
 
-import shutil
 from collections import Counter
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
@@ -8,15 +7,16 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from core.atomic import fill_folder
 from datamodules.errors import DataFileError, VideoReadError
 from datamodules.export.product import Product, failed
 from datamodules.speech_windows.images import images_of
 from datamodules.speech_windows.json_text import encoded
-from datamodules.speech_windows.labels import PersonLabels, frame_by_frame
+from datamodules.speech_windows.labels import clip_labels, frame_by_frame
 from datamodules.speech_windows.notes import FRAMES, NOTE, OpenClip, is_whole, note_of
+from datamodules.speech_windows.saving import saving
 from datamodules.speech_windows.settings import MANIFEST, ClipSource, Window, WindowSettings
 from datamodules.speech_windows.sounds import open_sound
+from datamodules.tracks import Annotations
 
 WINDOWS = "windows of clips"
 MADE, KEPT = "made", "kept"
@@ -42,8 +42,8 @@ def summary(counts: Counter) -> str:
 
 
 def cut_clip(
+    annotations: Mapping[str, Annotations],
     source: ClipSource,
-    persons: Mapping[str, PersonLabels],
     root: Path,
     settings: WindowSettings,
     overwrite: bool,
@@ -52,8 +52,8 @@ def cut_clip(
     """Make the windows of a clip that are not there; yields while it goes on.
 
     Args:
+        annotations: Faces and voices, by split.
         source: The clip.
-        persons: Who is seen and heard in it, by person.
         root: Folder of all windows.
         settings: How it is cut.
         overwrite: Make windows anew that were made of something else.
@@ -62,17 +62,19 @@ def cut_clip(
     folder, counts = root / source.split / source.name, Counter()
     try:
         sound = None if source.sound is None else open_sound(source.sound)
+        persons = clip_labels(annotations[source.split], source.name)
         clip = OpenClip(source, persons, images_of(source, settings, backend), sound, settings)
-        for window in settings.windows(source.length, source.rate):
-            note = note_of(clip, window)
-            there = is_there(folder / window.folder, note, overwrite)
-            if not there:
-                partial = root / f".saving-{uuid4().hex}.part"
-                yield from write_window(clip, window, note, partial)
-                put_in_place(partial, folder / window.folder)
-            counts[KEPT if there else MADE] += 1
-            counts += Counter({MISSING: len(note["missing_frames"]), PADDED: note["audio_padded_samples"]})
-            yield
+        with saving() as save:
+            for window in settings.windows(source.length, source.rate):
+                note = note_of(clip, window)
+                there = is_there(folder / window.folder, note, overwrite)
+                if not there:
+                    partial = root / f".saving-{uuid4().hex}.part"
+                    files = yield from make_window(clip, window, note, partial)
+                    save(partial, files, folder / window.folder)
+                counts[KEPT if there else MADE] += 1
+                counts += Counter({MISSING: len(note["missing_frames"]), PADDED: note["audio_padded_samples"]})
+                yield
     except (DataFileError, VideoReadError) as error:
         return Cut(failed(WINDOWS, error.path or folder, error.reason), counts)
     except OSError as error:
@@ -98,8 +100,10 @@ def is_there(folder: Path, note: dict[str, Any], overwrite: bool) -> bool:
     return False
 
 
-def write_window(clip: OpenClip, window: Window, note: dict[str, Any], folder: Path) -> Generator[None, None, None]:
-    """Write the files of a window into a new folder; yields while it goes on."""
+def make_window(
+    clip: OpenClip, window: Window, note: dict[str, Any], folder: Path
+) -> Generator[None, None, dict[str, bytes]]:
+    """Write the images of a window into a new folder, and return its other files; yields while it goes on."""
     folder.mkdir()
     if clip.settings.files != MANIFEST:
         (folder / FRAMES).mkdir()
@@ -108,15 +112,5 @@ def write_window(clip: OpenClip, window: Window, note: dict[str, Any], folder: P
     if note["audio"] is not None:
         files[note["audio"]] = clip.sound.part(*window.samples(clip.sound.sample_rate, clip.source.rate))[0]
     if note["labels"] is not None:
-        files[note["labels"]] = frame_by_frame(clip.persons, window, clip.frames(window))
-    fill_folder(folder, files | {NOTE: encoded(note)})
-
-
-def put_in_place(partial: Path, target: Path) -> None:
-    """Give a complete folder its final name; one that is there makes way."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    if target.exists():
-        old = partial.with_suffix(f".old{partial.suffix}")
-        target.rename(old)
-        shutil.rmtree(old)
-    partial.rename(target)
+        files[note["labels"]] = frame_by_frame(note["persons"], clip.frames(window))
+    return files | {NOTE: encoded(note)}

@@ -46,8 +46,8 @@ class PersonLabels:
         """Voice segments [first, last] cut to a window; None where unknown."""
         if self.voice is None:
             return None
-        met = self.voice[(self.voice[:, 1] >= window.first) & (self.voice[:, 0] < window.stop)]
-        return met.clip(window.first, window.stop - 1).tolist()
+        met = slice(self.voice[:, 1].searchsorted(window.first), self.voice[:, 0].searchsorted(window.stop))
+        return [[max(first, window.first), min(last, window.stop - 1)] for first, last in self.voice[met].tolist()]
 
 
 class Face(msgspec.Struct, gc=False):
@@ -81,48 +81,51 @@ def clip_labels(annotations: Annotations, video_id: str) -> dict[str, PersonLabe
     return found
 
 
-def frame_by_frame(persons: Mapping[str, PersonLabels], window: Window, frames: Sequence[int]) -> bytes:
-    """Faces and voices as the seed's ``genejson`` writes them, of the frames that there are, as JSON.
+def frame_by_frame(persons: Mapping[str, Mapping[str, Any]], frames: Sequence[int]) -> bytes:
+    """Faces and voices of a window as the seed's ``genejson`` writes them, of the frames that there are, as JSON.
 
     By frame and person: ``camera_wearer``, ``face`` (0, or boxes x, y, width, height in pixels) and ``voice`` (1, 0, or
     null where unknown). The text is put together here: an object for every person and frame takes twice as long.
+
+    Args:
+        persons: What there is of each in the window, see `PersonLabels.within`.
+        frames: Frames of the window that there are.
     """
     places = {frame: place for place, frame in enumerate(frames)}
-    columns = [column_of(person, labels, window, places) for person, labels in persons.items()]
+    columns = [column_of(person, found, places) for person, found in persons.items()]
     rows = map(b",".join, zip(*columns, strict=True)) if columns else [b""] * len(frames)
     return b"{" + b",".join([b'"%d":{%b}' % row for row in zip(frames, rows, strict=True)]) + b"}"
 
 
-def column_of(person: str, labels: PersonLabels, window: Window, places: Mapping[int, int]) -> list[bytes]:
+def column_of(person: str, found: Mapping[str, Any], places: Mapping[int, int]) -> list[bytes]:
     """One person in all frames of a window, as JSON; mostly out of view and silent, which is said once.
 
     Args:
         person: Who it is.
-        labels: Their faces and voice.
-        window: The window.
+        found: What there is of them.
         places: Row of each frame that there is.
     """
-    found = labels.within(window)
     voice = [b"null" if found["voice"] is None else b"0"] * len(places)
     for first, last in found["voice"] or ():
         for frame in range(first, last + 1):
             if frame in places:
                 voice[places[frame]] = b"1"
-    begin = b'%b:{"camera_wearer":%b,"face":' % (encoded(person), encoded(labels.wearer))
+    begin = b'%b:{"camera_wearer":%b,"face":' % (encoded(person), encoded(found["camera_wearer"]))
     unseen = {bit: b'%b0,"voice":%b}' % (begin, bit) for bit in set(voice)}
     column = [unseen[bit] for bit in voice]
-    for frame, box in texts_of(found["faces"]).items():
+    seen, ends = begin + b"[{", {bit: b'}],"voice":%b}' % bit for bit in unseen}
+    for frame, boxes in texts_of(found["faces"]).items():
         if frame in places:
-            column[places[frame]] = b'%b[%b],"voice":%b}' % (begin, box, voice[places[frame]])
+            column[places[frame]] = seen + boxes + ends[voice[places[frame]]]
     return column
 
 
 def texts_of(faces: Mapping[str, list]) -> dict[int, bytes]:
-    """The boxes of each frame as JSON, with commas between them."""
+    """The boxes of each frame as JSON, without the braces around the first and the last."""
     if not faces["frame"]:
         return {}
     text = encoded(list(map(Face, *(faces[name] for name in BOX))))
     boxes: dict[int, bytes] = {}
     for frame, box in zip(faces["frame"], text[2:-2].split(BETWEEN), strict=True):
-        boxes[frame] = b"%b},{%b" % (boxes[frame], box) if frame in boxes else box
-    return {frame: b"{%b}" % box for frame, box in boxes.items()}
+        boxes[frame] = boxes[frame] + BETWEEN + box if frame in boxes else box
+    return boxes

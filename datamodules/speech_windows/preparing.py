@@ -5,6 +5,7 @@ import logging
 import shutil
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from uuid import uuid4
 
@@ -15,7 +16,6 @@ from datamodules.export.product import Product, failed
 from datamodules.parallel import for_each
 from datamodules.speech_windows.cutting import WINDOWS, cut_clip, summary
 from datamodules.speech_windows.json_text import encoded
-from datamodules.speech_windows.labels import clip_labels
 from datamodules.speech_windows.notes import NOTE, VERSION
 from datamodules.speech_windows.settings import ClipSource, WindowSettings
 from datamodules.tracks import Annotations
@@ -62,17 +62,11 @@ def prepare_windows(
     except OSError as error:
         yield failed(WINDOWS, folder, f"cannot be written ({error.strerror or error})")
         return
-    calls = {
-        folder / source.split / source.name: (
-            source,
-            clip_labels(annotations[source.split], source.name),
-            *(folder, settings, overwrite, backend),
-        )
-        for source in sources
-    }
+    calls = {folder / one.split / one.name: (one, folder, settings, overwrite, backend) for one in sources}
+    cut_one = partial(cut_clip, annotations)  # these lie in the memory that the processes begin with
     counts: Counter = Counter()
     try:
-        for path, cut in for_each(cut_clip, calls, processes, timeout_s, "cut into windows:"):
+        for path, cut in for_each(cut_one, calls, processes, timeout_s, "cut into windows:"):
             if isinstance(cut, VideoReadError):
                 yield failed(WINDOWS, path, cut)
                 continue

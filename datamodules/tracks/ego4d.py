@@ -6,14 +6,16 @@ its person: voice activity of somebody who is seen, not the motion of lips.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from operator import attrgetter
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
+from msgspec.structs import astuple
 
 from datamodules.ava_rows import NO_MEDIA
 from datamodules.checking import DUPLICATE_ID, FRAME_COUNT, Defect
 from datamodules.tracks.annotations import Annotations, Clip, Media, medium_of
+from datamodules.tracks.columns import coded
 from datamodules.tracks.ego4d_file import AnnotatedClip, Box, Segment, clips_of
 from datamodules.tracks.judging import BAD_SEGMENT, CLAMPED, usable
 from datamodules.tracks.table import ANNOTATED, UNKNOWN, Medium, TrackTable
@@ -22,7 +24,7 @@ from datamodules.tracks.voices import VoiceTable
 DATASET = "ego4d"
 WEARER = "camera_wearer"  # the person's id in some clips
 ANCHOR = "visual_anchor"  # in the id of a track: reference boxes, which are no track
-BOX = ("frame", "x", "y", "width", "height")
+BOX = Box.__struct_fields__
 
 
 def read_ego4d(path: Path, media: Media, split: str = "", visual_anchors: bool = False) -> Annotations:
@@ -95,7 +97,7 @@ class Reading:
         """Face boxes of a clip; who speaks is filled in when all voices are known."""
         found = list(tracks_of(clip, content, self.visual_anchors))
         boxes = [box for *_, track in found for box in track]
-        frame, x, y, width, height = (numbers_of(boxes, key) for key in BOX)
+        frame, x, y, width, height = numbers_of(boxes).T
         ids = np.array([ids for *ids, _ in found], dtype=object).reshape(-1, 3)
         person, track, entity = ids.repeat([len(track) for *_, track in found], axis=0).T
         columns = {
@@ -175,17 +177,21 @@ def tracks_of(
             yield name, track, names[name, track], found.track or ()
 
 
-def numbers_of(boxes: Sequence[Box], key: str) -> np.ndarray:
-    """Values of a key, float64 (N,); NaN where it is not there, or null."""
+def numbers_of(boxes: Sequence[Box]) -> np.ndarray:
+    """Values of boxes, float64 (N, 5), as `Box` has them; NaN where one is not there, or null."""
+    rows = map(astuple, boxes)
     try:  # no loop of Python's: there are millions of boxes
-        return np.fromiter(map(attrgetter(key), boxes), np.float64, len(boxes))
+        return np.fromiter(chain.from_iterable(rows), np.float64, len(boxes) * len(BOX)).reshape(-1, len(BOX))
     except TypeError:
-        return np.array([getattr(box, key) for box in boxes], dtype=np.float64)
+        return np.array([astuple(box) for box in boxes], dtype=np.float64)
 
 
 def with_labels(tracks: TrackTable, voices: VoiceTable) -> TrackTable:
     """Label each face by the voice of its person in its frame; those of clips without labels stay unknown."""
     label = tracks.label.copy()
-    for (video, _), rows in tracks.entities.items():
-        label[rows] = voices.person_at(video, tracks.person_id[rows.start], tracks.frame[rows])
+    for video, rows in tracks.videos.items():
+        names, code = coded(tracks.person_id[rows])
+        for number, name in enumerate(names):
+            mine = rows.start + np.flatnonzero(code == number)
+            label[mine] = voices.person_at(video, name, tracks.frame[mine])
     return replace(tracks, label=label)

@@ -14,6 +14,7 @@ from datamodules.tracks.columns import coded, read_columns, typed_columns, write
 SOURCES = ANNOTATED, INTERPOLATED = "annotated", "interpolated"
 SPEAKING, SILENT, UNKNOWN = 1, 0, -1
 SIDES = ("x1", "y1", "x2", "y2")
+KEY = ("video_id", "entity_id", "frame")  # no two rows of a table have the same
 TABLE_VERSION = 1  # to be raised when the columns or their meaning change
 
 
@@ -88,9 +89,13 @@ class TrackTable:
     @classmethod
     def from_typed(cls, arrays: Mapping[str, np.ndarray]) -> "TrackTable":
         """As `from_columns`, of columns that have been brought into type."""
-        (_, video), (_, entity) = coded(arrays["video_id"]), coded(arrays["entity_id"])
-        order = np.lexsort((arrays["frame"], entity, video))
-        table = cls(**{name: column[order] for name, column in arrays.items()})
+        return cls.from_rows(arrays, in_order(arrays)[0])
+
+    @classmethod
+    def from_rows(cls, arrays: Mapping[str, np.ndarray], rows: np.ndarray) -> "TrackTable":
+        """As `from_typed`, of some rows, int64, which are by video, entity and frame."""
+        everything = np.array_equal(rows, np.arange(len(arrays["frame"])))
+        table = cls(**(arrays if everything else {name: column[rows] for name, column in arrays.items()}))
         table.validate()
         return table
 
@@ -182,11 +187,10 @@ class TrackTable:
             ValueError: With the first contradiction.
         """
         same = (self.video_id[1:] == self.video_id[:-1]) & (self.entity_id[1:] == self.entity_id[:-1])
+        numbers = [getattr(self, name) for name in (*SIDES, "timestamp")]
         flaws = {
             "a frame number below 0": self.frame < 0,
-            "a coordinate or time that is not finite": ~np.isfinite(np.column_stack([self.boxes, self.timestamp])).all(
-                1
-            ),
+            "a coordinate or time that is not finite": ~all_finite(numbers),
             "a box without area": (self.x1 >= self.x2) | (self.y1 >= self.y2),
             "a frame without pixels": (self.frame_w < 1) | (self.frame_h < 1),
             "a label other than 1, 0 and -1": (self.label < UNKNOWN) | (self.label > SPEAKING),
@@ -210,6 +214,28 @@ DTYPES: dict[str, Any] = {
 def vars_of(table: TrackTable) -> dict[str, np.ndarray]:
     """Columns by name, without what was computed from them."""
     return {name: getattr(table, name) for name in DTYPES}
+
+
+def in_order(columns: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Put rows in the order of a table, by video, entity and frame; those of one key stay as they are.
+
+    Args:
+        columns: Those of `KEY`, (N,) each; others are not looked at.
+
+    Returns:
+        int64 (N,), the rows, and bool (N,), True for one with the key of the row before it.
+    """
+    *words, frame = (columns[name] for name in KEY)
+    keys = [*(coded(column)[1] for column in words), frame]
+    order = np.lexsort(keys[::-1])
+    again = np.zeros(len(order), dtype=bool)
+    again[1:] = np.logical_and.reduce([np.diff(key[order]) == 0 for key in keys])
+    return order, again
+
+
+def all_finite(columns: Sequence[np.ndarray]) -> np.ndarray:
+    """bool (N,), True where all columns (N,) are finite."""
+    return np.logical_and.reduce([np.isfinite(column) for column in columns])
 
 
 def known_sources(source: np.ndarray) -> np.ndarray:

@@ -22,6 +22,7 @@ from datamodules.reading import probe
 from datamodules.sound.reading import SAMPLE_RATE, probe_sound, read_sound
 from datamodules.speech_windows import ClipSource, WindowSettings, prepare_windows
 from datamodules.speech_windows.cutting import MISSING
+from datamodules.speech_windows.saving import AT_ONCE, WAITING, saving
 from datamodules.speech_windows.sounds import open_sound
 from datamodules.speech_windows.wave_files import open_wave
 from datamodules.tracks import Annotations, Clip, TrackTable, VoiceTable
@@ -271,6 +272,36 @@ def test_a_clip_that_fails_does_not_stop_the_others(tmp_path: Path) -> None:
     assert len(products) == 4 and len(failed) == 3 and products["a"].state == "made"
     assert any("b.wav" in detail for detail in failed.values()), "the message names the file"
     assert "comes before the image of frame 0, which is said to have number 2" in failed["d"]
+
+
+def test_a_clip_whose_windows_cannot_be_saved_is_named_and_the_others_are_made(tmp_path: Path) -> None:
+    sources = [clip_source(tmp_path, name) for name in ("c", "d")]
+    (tmp_path / "out/val").mkdir(parents=True)
+    (tmp_path / "out/val/c").write_text("somebody's")
+    products = {Path(product.path).name: product for product in prepare(tmp_path / "out", *sources)}
+    assert (products["c"].state, products["d"].state) == ("failed", "made")
+    assert "val/c" in products["c"].detail
+    assert (tmp_path / "out/val/c").read_text() == "somebody's"
+    assert not list((tmp_path / "out").glob(".saving-*"))
+
+
+def test_all_windows_are_saved_in_the_end_or_the_error_is_raised(tmp_path: Path) -> None:
+    count = AT_ONCE + WAITING + 3
+    partials = [tmp_path / f".{number}" for number in range(count)]
+    for partial in partials[1:]:
+        partial.mkdir()
+    with pytest.raises(FileNotFoundError, match="0"), saving() as save:
+        for number, partial in enumerate(partials):
+            save(partial, {"file": b"content"}, tmp_path / str(number))
+    made = {path.parent.name for path in tmp_path.glob("[0-9]*/file")}
+    assert made >= {str(number) for number in range(1, AT_ONCE + WAITING)}
+    with saving() as save:
+        for number in range(count):
+            (tmp_path / f".{number}").mkdir(exist_ok=True)
+            save(tmp_path / f".{number}", {"file": bytes([number])}, tmp_path / str(number))
+    assert [(tmp_path / str(number) / "file").read_bytes() for number in range(count)] == [
+        bytes([number]) for number in range(count)
+    ]
 
 
 def test_the_number_of_processes_changes_nothing(tmp_path: Path) -> None:
