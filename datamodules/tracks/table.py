@@ -84,16 +84,12 @@ class TrackTable:
         Raises:
             ValueError: When columns are missing, differ in length, or say what no table can.
         """
-        return cls.from_typed(typed_columns(columns, DTYPES))
-
-    @classmethod
-    def from_typed(cls, arrays: Mapping[str, np.ndarray]) -> "TrackTable":
-        """As `from_columns`, of columns that have been brought into type."""
+        arrays = typed_columns(columns, DTYPES)
         return cls.from_rows(arrays, in_order(arrays)[0])
 
     @classmethod
     def from_rows(cls, arrays: Mapping[str, np.ndarray], rows: np.ndarray) -> "TrackTable":
-        """As `from_typed`, of some rows, int64, which are by video, entity and frame."""
+        """Make a table of some rows, int64, given in its order, of columns that have been brought into type."""
         everything = np.array_equal(rows, np.arange(len(arrays["frame"])))
         table = cls(**(arrays if everything else {name: column[rows] for name, column in arrays.items()}))
         table.validate()
@@ -107,8 +103,8 @@ class TrackTable:
             return cls.empty()
         parts = [vars_of(table) for table in tables]
         joined = {name: np.concatenate([part[name] for part in parts]) for name in DTYPES}
-        in_order = all(before.video_id[-1] < after.video_id[0] for before, after in pairwise(tables))
-        return cls(**joined) if in_order else cls.from_columns(joined)
+        ascending = all(before.video_id[-1] < after.video_id[0] for before, after in pairwise(tables))
+        return cls(**joined) if ascending else cls.from_columns(joined)
 
     @classmethod
     def empty(cls) -> "TrackTable":
