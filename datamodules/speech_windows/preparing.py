@@ -63,7 +63,7 @@ def prepare_windows(
         yield failed(WINDOWS, folder, f"cannot be written ({error.strerror or error})")
         return
     calls = {folder / one.split / one.name: (one, folder, settings, overwrite, backend) for one in sources}
-    cut_one = partial(cut_clip, annotations)  # these lie in the memory that the processes begin with
+    cut_one = partial(cut_clip, annotations)  # not among the calls: processes begin with them in their memory
     counts: Counter = Counter()
     try:
         for path, cut in for_each(cut_one, calls, processes, timeout_s, "cut into windows:"):
