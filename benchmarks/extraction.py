@@ -6,9 +6,11 @@ python benchmarks/extraction.py --size tiny --image-size 112 --precision 32-true
 
 The naive way is the published one (OpenGVLab/VideoMAEv2, extract_tad_feature.py): for every window its 16 frames are
 read by random access from the open file (decord), resized as floats, and passed through the model as a batch of one, in
-float32. It is timed on windows spread evenly over the film, since what a seek costs depends on the distance to the last
-key frame; before each, the window before it is read without being timed, so that every seek is the one that a walk
-through all windows makes there. It has a process of its own, whose memory is managed as that of any script is.
+float32, whose attention holds the whole matrix of weights in memory, as that of the published model does
+(modeling_finetune.py; with ``--naive-attention fused`` it is torch's). It is timed on windows spread evenly over the
+film, since what a seek costs depends on the distance to the last key frame; before each, the window before it is read
+without being timed, so that every seek is the one that a walk through all windows makes there. It has a process of its
+own, whose memory is managed as that of any script is.
 
 The fast way is Lightning's prediction with what task=features is made of: the datamodule with its windows, the task,
 ``trainer.precision``, and memory kept as train.py keeps it. Its time is all of ``Trainer.predict`` with the index of
@@ -42,7 +44,7 @@ import av
 import numpy as np
 import torch
 from lightning import Trainer
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import DataLoader
 
@@ -91,6 +93,22 @@ def film(path: Path, height: int, width: int) -> None:
             frame = (frame + noise[top : top + height, begin : begin + width]).clip(0, 255).astype(np.uint8)
             container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
         container.mux(stream.encode())
+
+
+class WholeMatrix(nn.Module):
+    """Attention as the published model computes it: the weights of all heads in memory at once."""
+
+    def forward(self, q: Tensor, k: Tensor, v: Tensor, *_: object) -> Tensor:
+        """Mix values (B, heads, N, d), without dropout."""
+        return (q * q.shape[-1] ** -0.5 @ k.transpose(-2, -1)).softmax(-1) @ v
+
+
+def published(model: VisionTransformer) -> VisionTransformer:
+    """Copy a model, with the attention of the published one."""
+    model = copy.deepcopy(model)
+    for block in model.blocks:
+        block.attn.dot_product = WholeMatrix()
+    return model
 
 
 @torch.inference_mode()
@@ -166,7 +184,8 @@ def alone(model: VisionTransformer, precision: str, options: argparse.Namespace)
 
 def compare(folder: Path, model: VisionTransformer, stride: int, other: Executor, options: argparse.Namespace) -> None:
     """Print the lines of one film and stride; the naive way runs in another process."""
-    naively = functools.partial(other.submit, naive, folder / "video.mp4", model, stride, clock=options.clock)
+    theirs = published(model) if options.naive_attention == "published" else model
+    naively = functools.partial(other.submit, naive, folder / "video.mp4", theirs, stride, clock=options.clock)
     count = len(window_starts(NUM_FRAMES, WINDOW, stride, "drop"))
     spread = np.linspace(1, count - 1, options.naive_clips).round().astype(int).tolist()
     first = argparse.Namespace(**vars(options) | {"clips": options.batch_size})
@@ -205,6 +224,7 @@ def main() -> None:
     parser.add_argument("--num-workers", type=int, default=0, help="two cores have none to spare for a loader")
     parser.add_argument("--clips", type=int, default=120, help="of the fast way, if the film has as many")
     parser.add_argument("--naive-clips", type=int, default=8, help="of each measurement of the naive way")
+    parser.add_argument("--naive-attention", choices=("published", "fused"), default="published", help="fused: torch's")
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--clock", choices=CLOCKS, default="wall", help="cpu: where others use the same cores")
     options = parser.parse_args()

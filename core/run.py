@@ -89,6 +89,8 @@ def run(cfg: DictConfig) -> float | None:
     keep_exact(trainer, getattr(datamodule, "exact", ()))
     model = make_model(config, checkpoint)
     task = make_task(config, model, datamodule, trainer)
+    if hasattr(task, "check_inputs"):  # now, not once the data has been made and indexed
+        task.check_inputs(datamodule)
     flops = report.forward_flops(model)
     if screen:
         report.show_model(model, flops, screen)

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Annotated, Literal
 
 import torch
+from lightning import LightningDataModule
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -78,15 +79,19 @@ class ActionDetection(ExactEvaluation):
         self.num_pose = 0
         self._step = StepMean()  # over actors
 
+    def check_inputs(self, data: LightningDataModule) -> None:
+        """Refuse pixels that are normalised otherwise than the backbone says; what no data is needed to see."""
+        require_normalisation(data, self.model.backbone, "model.backbone")
+
     def setup(self, stage: str) -> None:
         """Take the classes from the datamodule's ``classes``: id, name and group of each."""
+        self.check_inputs(self.trainer.datamodule)
         classes = self.trainer.datamodule.classes
         if len(classes) != self.model.head.num_classes:
             raise ValueError(
                 f"model.head.num_classes={self.model.head.num_classes}: the data has {len(classes)} classes; "
                 f"set model.head.num_classes={len(classes)}"
             )
-        require_normalisation(self.trainer.datamodule, self.model.backbone, "model.backbone")
         if self.hparams.pose_softmax:
             self.num_pose = sum(group == POSE for _, _, group in classes)
             if any(group != POSE for _, _, group in classes[: self.num_pose]):

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
 import torch
+from lightning import LightningDataModule
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim import Optimizer
@@ -113,6 +114,10 @@ class Classification(ExactEvaluation):
         self.classes: tuple[str, ...] = ()
         self.train()  # Lightning trains modules in the modes that it finds them in
 
+    def check_inputs(self, data: LightningDataModule | None) -> None:
+        """Refuse pixels that are normalised otherwise than the model says; what no data is needed to see."""
+        require_normalisation(data, self.model, "model")
+
     def setup(self, stage: str) -> None:
         """Take the names of the classes from the datamodule's ``classes``, where it knows them.
 
@@ -120,6 +125,7 @@ class Classification(ExactEvaluation):
             ValueError: When they are more than the model knows, or pixels are not normalised as the model says.
         """
         data = getattr(self.trainer, "datamodule", None)
+        self.check_inputs(data)
         classes = getattr(data, "classes", ())
         advice = f"the data has {len(classes)} classes; set model.num_classes={len(classes)}"
         if len(classes) > self.hparams.num_classes:
@@ -127,7 +133,6 @@ class Classification(ExactEvaluation):
         if stage == "fit" and 0 < len(classes) < self.hparams.num_classes:
             unless = "unless the head knows classes that these videos do not show"
             log.warning("task.num_classes=%d: %s, %s", self.hparams.num_classes, advice, unless)
-        require_normalisation(data, self.model, "model")
         self.classes = tuple(classes)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from core.checkpoint import read_checkpoint
+from core.command_line.overrides import composed
 from core.errors import ConfigError
 from core.outcome import DivergedError
 from core.run import run
@@ -236,3 +237,11 @@ def test_lightning_says_what_is_news_and_nothing_else(tmp_path: Path, caplog: py
     with caplog.at_level(logging.INFO):
         run(toy_config(tmp_path / "b", "trainer.max_epochs=2", "trainer.max_steps=3"))
     assert "`Trainer.fit` stopped: `max_steps=3` reached." in caplog.messages
+
+
+@pytest.mark.parametrize("job", ("task=classify model=mfnet_tiny", "task=fbil datamodule.normalization=zero_one"))
+def test_pixels_that_do_not_suit_the_model_are_refused_before_any_data_is_made(tmp_path: Path, job: str) -> None:
+    folders = [f"paths.{name}={tmp_path / name}" for name in ("data", "logs", "run")]
+    with pytest.raises(ValueError, match=r"^datamodule\.normalization=\w+: a mean of .*choose the normalization"):
+        run(composed([*job.split(), *folders, "trainer.accelerator=cpu"]))
+    assert not (tmp_path / "data").exists()
