@@ -29,10 +29,15 @@ def require_normalisation(data: LightningDataModule | None, model: nn.Module, ke
         theirs, ours = torch.as_tensor(theirs), torch.as_tensor(ours)
         if not torch.allclose(theirs, ours.to(theirs), atol=TOLERANCE):
             raise ValueError(
-                f"datamodule.normalization={data.hparams.get('normalization')}: a {name} of {theirs.tolist()}, but the "
-                f"weights of {key} were trained with {ours.tolist()}; choose the normalization of these, or set "
+                f"datamodule.normalization={data.hparams.get('normalization')}: a {name} of {shown(theirs)}, but the "
+                f"weights of {key} were trained with {shown(ours)}; choose the normalization of these, or set "
                 f"{key}.mean and {key}.std for weights of your own"
             )
+
+
+def shown(statistics: torch.Tensor) -> list[float]:
+    """Numbers as they would be typed, not as float32 keeps them."""
+    return [float(f"{value:.6g}") for value in statistics.tolist()]
 
 
 def warn_of_other_inputs(
