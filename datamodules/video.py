@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 
 from datamodules.faces.detector import CenterFace, FaceDetector
 from datamodules.faces.finding import FaceFinding
-from datamodules.normalization import Normalization
+from datamodules.normalization import Normalization, statistics
 from datamodules.video_clips import VideoClips
 from datamodules.video_faces import VideoFaces
 from datamodules.windows import Windows
@@ -153,6 +153,7 @@ class Video(LightningDataModule):
         super().__init__()
         self.save_hyperparameters(logger=False, ignore=["detector", "windows", *training])
         self.windows = windows
+        self.mean, self.std = statistics(normalization)  # of clips
         self.detector = detector or CenterFace()
         for name, least in {"min_frames": 1, "max_gap": 0, "face_size": 1, "num_workers": 0}.items():
             if self.hparams[name] < least:
@@ -189,15 +190,6 @@ class Video(LightningDataModule):
 
     def on_after_batch_transfer(self, batch: dict[str, Any], dataloader_idx: int) -> dict[str, Any]:
         return self.content.on_after_batch_transfer(batch, dataloader_idx)
-
-    @property
-    def mean(self) -> torch.Tensor:
-        """Of the pixels of clips, (3,) as ``std``; faces have none."""
-        return self.content.mean
-
-    @property
-    def std(self) -> torch.Tensor:
-        return self.content.std
 
     def feature_sources(self) -> dict[str, dict[str, Any]]:
         """Describe the videos by name (``datamodules.clips.describe``)."""

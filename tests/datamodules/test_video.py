@@ -12,6 +12,7 @@ from PIL import Image
 from datamodules.errors import PathNotFoundError, SoundReadError, VideoReadError
 from datamodules.faces.detector import CenterFace
 from datamodules.faces.overlap import overlaps
+from datamodules.normalization import statistics
 from datamodules.video import Video
 from datamodules.video_clips import VideoClips
 from datamodules.video_faces import VideoFaces
@@ -234,6 +235,13 @@ def test_a_task_whose_batches_a_video_cannot_give_is_refused(tmp_path: Path) -> 
 def test_a_video_is_for_prediction_alone(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="datamodule=video has no labels, mode=fit needs some; it is for mode=predict"):
         video(tmp_path, tmp_path).setup("fit")
+
+
+def test_statistics_of_pixels_are_known_before_it_is_known_what_is_cut_out() -> None:
+    video = Video("somewhere", normalization="mfnet")
+    for found, expected in zip((video.mean, video.std), statistics("mfnet"), strict=True):
+        assert found.equal(expected)
+    assert "content" not in vars(video)
 
 
 def test_what_a_video_provides_is_what_its_faces_or_its_clips_provide() -> None:
